@@ -42,7 +42,7 @@ keystone_setup() {                          # once: tables, keys, the admin user
 }
 
 keystone_start() {
-  start keystone uwsgi_python3 --http-socket $IP:$KEYSTONE_PORT --wsgi-file /usr/bin/keystone-wsgi-public \
+  start keystone uwsgi_python3 --http-socket "$IP":"$KEYSTONE_PORT" --wsgi-file /usr/bin/keystone-wsgi-public \
     --master --die-on-term --lazy-apps --enable-threads --processes 1 --threads 8 \
     --buffer-size 65535 --rem-header Content-Length --disable-logging
 }

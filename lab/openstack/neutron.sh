@@ -9,7 +9,7 @@ neutron_config() {
 [DEFAULT]
 bind_host = $IP
 bind_port = $NEUTRON_PORT
-api_workers = 1
+api_workers = 2
 rpc_workers = 0
 rpc_state_report_workers = 0
 use_stderr = true
@@ -111,6 +111,10 @@ neutron_start() {
   local conf=(--config-file /etc/neutron/neutron.conf) ml2=/etc/neutron/plugins/ml2/ml2_conf.ini
   external_start
   start neutron-server neutron-server "${conf[@]}" --config-file $ml2
+}
+
+neutron_agents_start() {
+  local conf=(--config-file /etc/neutron/neutron.conf) ml2=/etc/neutron/plugins/ml2/ml2_conf.ini
   # An agent's first call is lost, and waited for in vain, when the server is not there yet
   wait_for 180 neutron-server answers "$NEUTRON_PORT"
   start neutron-linuxbridge-agent neutron-linuxbridge-agent "${conf[@]}" --config-file $ml2

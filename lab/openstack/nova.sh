@@ -87,6 +87,7 @@ state_path = $RUN/nova-fake
 instances_path = $RUN/nova-fake/instances
 compute_driver = fake.FakeDriver
 resume_guests_state_on_host_boot = false
+heal_instance_info_cache_interval = -1
 reserved_host_memory_mb = 0
 [oslo_concurrency]
 lock_path = $RUN/nova-fake/lock
@@ -122,19 +123,25 @@ nova_setup() {
   nova-manage db sync
 }
 
+NOVA_CONF=(--config-file /etc/nova/nova.conf)    # and not Debian's nova-compute.conf too
+
 nova_start() {
   if [ "$VIRT" != fake ]; then
     libvirt_config
     start libvirtd libvirtd --config "$RUN/libvirt/libvirtd.conf" --pid-file "$RUN/libvirt/libvirtd.pid"
-    wait_for 30 libvirtd test -S "$RUN/libvirt/libvirt-sock"
   fi
-  local conf=(--config-file /etc/nova/nova.conf)   # and not Debian's nova-compute.conf too
-  start nova-conductor nova-conductor "${conf[@]}"
-  start nova-scheduler nova-scheduler "${conf[@]}"
-  start nova-api nova-api "${conf[@]}"
-  start nova-compute nova-compute "${conf[@]}"
-  start nova-compute-fake nova-compute "${conf[@]}" --config-file /etc/nova/nova-fake-host.conf
-  start nova-novncproxy nova-novncproxy "${conf[@]}" --web /usr/share/novnc
+  start nova-conductor nova-conductor "${NOVA_CONF[@]}"
+  start nova-scheduler nova-scheduler "${NOVA_CONF[@]}"
+  start nova-api nova-api "${NOVA_CONF[@]}"
+  start nova-novncproxy nova-novncproxy "${NOVA_CONF[@]}" --web /usr/share/novnc
+}
+
+# Later than the others: a compute that finds no conductor yet waits ten seconds for it
+nova_compute_start() {
+  [ "$VIRT" = fake ] || wait_for 30 libvirtd test -S "$RUN/libvirt/libvirt-sock"
+  start nova-compute nova-compute "${NOVA_CONF[@]}"
+  start nova-compute-fake /usr/bin/python3 "$here/fake-compute.py" "${NOVA_CONF[@]}" \
+    --config-file /etc/nova/nova-fake-host.conf
 }
 
 # virsh on this lab's libvirtd

@@ -19,7 +19,7 @@ placement_setup() {
 }
 
 placement_start() {
-  start placement-api uwsgi_python3 --http-socket $IP:$PLACEMENT_PORT --wsgi-file /usr/bin/placement-api \
+  start placement-api uwsgi_python3 --http-socket "$IP":"$PLACEMENT_PORT" --wsgi-file /usr/bin/placement-api \
     --master --die-on-term --lazy-apps --enable-threads --processes 1 --threads 4 \
     --buffer-size 65535 --rem-header Content-Length --disable-logging
 }

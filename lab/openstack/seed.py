@@ -1,7 +1,7 @@
 """What a new cloud needs inside: service users, catalogue, and something to use.
 
   seed.py services IP GLANCE PLACEMENT NEUTRON NOVA SWIFT   users, roles, catalogue, the projects
-  seed.py ready SINCE                                      waits for agents heard from after SINCE
+  seed.py ready SINCE FAKE_HOST                            waits for agents heard from after SINCE
   seed.py agents                                           prints "BINARY HOST" of those that are up
   seed.py content DIR EXT_NS EXT_CIDR EXT_GATEWAY LAB_CIDR SCALE_CIDR FAKE_HOST
                                                            flavors, image, networks, ...; DIR/lab.env
@@ -72,12 +72,12 @@ def agents(cloud):
         print(binary, host)
 
 
-def ready(cloud, since, patience=180):
+def ready(cloud, since, fake, patience=180):
     def heard(stamp):
         at = datetime.fromisoformat(stamp[:19]).replace(tzinfo=timezone.utc).timestamp()
         return at >= float(since) or time.time() - at < 30
 
-    here, fake = socket.gethostname(), "fake-host"
+    here = socket.gethostname()
     wanted = {(binary, here) for binary in (
         "nova-compute", "nova-conductor", "nova-scheduler", "neutron-dhcp-agent", "neutron-l3-agent",
         "neutron-linuxbridge-agent", "neutron-metadata-agent")}

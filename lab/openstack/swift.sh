@@ -58,7 +58,7 @@ recon_cache_path = $RUN/swift/cache
 pipeline = $s-server
 [app:$s-server]
 use = egg:swift#$s
-$([ $s = container ] && printf '[container-updater]\ninterval = 5\n' || true)
+$(if [ $s = container ]; then printf '[container-updater]\ninterval = 5\n'; fi)
 E
   done
 }
@@ -69,7 +69,7 @@ swift_setup() {                             # the rings: where the one device of
     port=SWIFT_${s^^}_PORT
     rm -f /etc/swift/$s.{builder,ring.gz}
     swift-ring-builder /etc/swift/$s.builder create 4 1 0
-    swift-ring-builder /etc/swift/$s.builder add r1z1-$IP:${!port}/d1 1
+    swift-ring-builder /etc/swift/$s.builder add r1z1-"$IP":"${!port}"/d1 1
     swift-ring-builder /etc/swift/$s.builder rebalance
   done
 }
