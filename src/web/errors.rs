@@ -1,0 +1,148 @@
+//! What went wrong, drawn as a page or a toast. Handlers and guards only say what it was ([`Error`]); here it is known
+//! who asks. The page needs neither the database nor a session.
+
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::{StatusCode, header};
+use actix_web::middleware::Next;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use askama::Template;
+use tracing_actix_web::RequestId;
+
+use super::error_views::{ErrorPage, ErrorToast};
+use super::page::{Menu, Page};
+use super::reader::{language, theme};
+use crate::error::Error;
+
+/// The middleware: every answer of 4xx and 5xx that a guard or handler gave as an error gets its page; to be signed in
+/// for becomes a redirect to the log-in page.
+///
+/// # Errors
+/// None; errors end here.
+pub async fn draw<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
+    let seen = request.request().clone();
+    match next.call(request).await {
+        Ok(response) => {
+            let status = response.status();
+            let error = response.response().error().map(|error| classify(error, status));
+            // A route that is there, asked in a way that it is not for, has no error of its own.
+            let error = error.or_else(|| (status == StatusCode::METHOD_NOT_ALLOWED).then(|| Error::BadRequest("method".to_owned())));
+            Ok(match error {
+                Some(error) => {
+                    let answer = answer(&seen, &error, status);
+                    ServiceResponse::new(seen, answer.map_into_right_body())
+                }
+                None => response.map_into_left_body(),
+            })
+        }
+        Err(error) => {
+            let status = error.as_response_error().status_code();
+            let error = classify(&error, status);
+            let answer = answer(&seen, &error, error.status());
+            Ok(ServiceResponse::new(seen, answer.map_into_right_body()))
+        }
+    }
+}
+
+/// Our own error, or what another crate's amounts to.
+fn classify(error: &actix_web::Error, status: StatusCode) -> Error {
+    if let Some(error) = error.as_error::<Error>() {
+        return error.clone();
+    }
+    match status.as_u16() {
+        404 => Error::NotFound,
+        413 => Error::TooLarge,
+        400..=499 => Error::BadRequest(error.to_string()),
+        // The session could not be loaded or stored: the database is what it is kept in.
+        500 if error.to_string().contains("session state") => Error::Unavailable(error.to_string()),
+        _ => Error::Internal(error.to_string()),
+    }
+}
+
+fn answer(request: &HttpRequest, error: &Error, status: StatusCode) -> HttpResponse {
+    let id = request.extensions().get::<RequestId>().map(ToString::to_string).unwrap_or_default();
+    let htmx = request.headers().get("hx-request").is_some_and(|value| value == "true");
+    match error {
+        Error::SignIn => return sign_in(request, htmx),
+        Error::Internal(cause) => tracing::error!(cause, "a request failed"),
+        Error::Unavailable(cause) => tracing::warn!(cause, "a request could not be served"),
+        other => tracing::debug!(%other, "a request was refused"),
+    }
+    let lang = language(request);
+    let status = if matches!(error, Error::BadRequest(_)) { status } else { error.status() };
+    let name = match error {
+        Error::Csrf(_) => "csrf".to_owned(),
+        _ => status.as_u16().to_string(),
+    };
+    let title = lang.t(&format!("errors.{name}.title")).into_owned();
+    let text = match error {
+        Error::TooMany(seconds) => lang.t1(&format!("errors.{name}.text"), "seconds", seconds).into_owned(),
+        Error::Conflict(sentence) => sentence.clone(),
+        _ => lang.t(&format!("errors.{name}.text")).into_owned(),
+    };
+    let mut response = HttpResponse::build(status);
+    match error {
+        Error::TooMany(seconds) => {
+            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        Error::Unavailable(_) => {
+            response.insert_header((header::RETRY_AFTER, "5"));
+        }
+        _ => {}
+    }
+    let body = if htmx {
+        response.insert_header(("HX-Retarget", "#toasts")).insert_header(("HX-Reswap", "beforeend"));
+        ErrorToast { title, text, request_id: id, close_label: lang.t("common.close").into_owned() }.render()
+    } else {
+        let page = Page {
+            lang,
+            theme: theme(request),
+            menu: Menu::None,
+            here: "/".to_owned(),
+            ..Page::default()
+        };
+        let links = links(error, request, lang);
+        ErrorPage { page, status: status.as_u16(), title, text, request_id: id, links }.render()
+    };
+    // A page that can't even be drawn is said in one line.
+    let body = body.unwrap_or_else(|_| format!("{status}"));
+    response.content_type("text/html; charset=utf-8").insert_header((header::CACHE_CONTROL, "no-store")).body(body)
+}
+
+/// Where to go from here.
+fn links(error: &Error, request: &HttpRequest, lang: super::page::Lang) -> Vec<(String, String)> {
+    let home = ("/".to_owned(), lang.t("errors.link.home").into_owned());
+    let again = |path: String| (path, lang.t("errors.link.again").into_owned());
+    match error {
+        Error::Unavailable(_) | Error::Internal(_) | Error::TooMany(_) if request.method() == actix_web::http::Method::GET => {
+            let here = request.uri().path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
+            vec![again(here), home]
+        }
+        Error::Csrf(_) => {
+            let back = request.headers().get(header::REFERER).and_then(|value| value.to_str().ok());
+            let path = back.and_then(|url| url::Url::parse(url).ok()).map(|url| url.path().to_owned());
+            let path = path.as_deref().map_or("/", |path| super::reader::local_path(path, "/")).to_owned();
+            vec![again(path), home]
+        }
+        _ => vec![home],
+    }
+}
+
+fn sign_in(request: &HttpRequest, htmx: bool) -> HttpResponse {
+    let mut target = "/login".to_owned();
+    if request.method() == actix_web::http::Method::GET && !htmx {
+        let here = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let next: String = url::form_urlencoded::byte_serialize(here.as_bytes()).collect();
+        if here != "/" {
+            target = format!("/login?next={next}");
+        }
+    }
+    if htmx {
+        // htmx follows a redirect inside the fragment; this one moves the whole page.
+        return HttpResponse::Unauthorized().insert_header(("HX-Redirect", target)).finish();
+    }
+    HttpResponse::SeeOther().insert_header((header::LOCATION, target)).finish()
+}
