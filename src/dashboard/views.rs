@@ -35,3 +35,10 @@ pub struct InstancesCard {
     /// The cloud does not answer: since when, in words; empty when it does.
     pub problem: String,
 }
+
+impl InstancesCard {
+    /// Nothing was rented.
+    pub fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+}
