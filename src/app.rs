@@ -82,7 +82,6 @@ pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
             .route("/health/live", web::get().to(health::live))
             .route("/health/ready", web::get().to(health::ready))
             .route("/static/{path:.*}", web::get().to(assets::serve))
-            .route("/favicon.ico", web::get().to(assets::favicon))
             .service(
                 web::scope("")
                     .wrap(from_fn(csrf::guard))

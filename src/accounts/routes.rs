@@ -48,6 +48,7 @@ fn signup_form(reader: &Reader, fields: &Fields, errors: &SignupErrors, token: O
         login_id: field("login_id", errors.login_id),
         password: secret(errors.password),
         password_confirm: secret(errors.password_confirm),
+        login_id_free: String::new(),
         name: field("name", errors.name),
         birth_date: field("birth_date", errors.birth_date),
         page: reader.page(Menu::None),
@@ -82,7 +83,7 @@ pub async fn check_login_id(reader: Reader, query: web::Query<CheckQuery>) -> Re
     let mut page =
         signup_form(&reader, &fields, &SignupErrors { login_id: checked.err(), ..SignupErrors::default() }, None);
     if checked.is_ok() {
-        page.login_id_ok = reader.lang.t(sentence).into_owned();
+        page.login_id_free = reader.lang.t(sentence).into_owned();
     }
     html(&page)
 }
@@ -154,7 +155,7 @@ async fn sign_up(reader: Reader, fields: Fields, role: Role, token: Option<Strin
     match created {
         Created::Yes => {
             let mut response = see_other("/login");
-            notice(&mut response, &reader, "notice.signed_up")?;
+            notice(&mut response, &reader, if role == Role::Admin { "notice.admin_created" } else { "notice.signed_up" }, "")?;
             Ok(response)
         }
         Created::Taken => refuse(taken_errors(), token),
@@ -285,7 +286,7 @@ pub async fn sign_in(reader: Reader, session: Session, fields: Fields) -> Result
 pub async fn logout(reader: Reader, session: Session) -> Result<HttpResponse> {
     session.purge();
     let mut response = see_other("/login");
-    notice(&mut response, &reader, "notice.logged_out")?;
+    notice(&mut response, &reader, "notice.logged_out", "")?;
     Ok(response)
 }
 
@@ -356,7 +357,7 @@ pub async fn rename(reader: Reader, account: CurrentAccount, fields: Fields) -> 
             let id = account.id;
             reader.app.db.run(move |conn| Ok(Account::rename(conn, id, &name)?)).await?;
             let mut response = see_other("/profile");
-            notice(&mut response, &reader, "notice.name_changed")?;
+            notice(&mut response, &reader, "notice.name_changed", "")?;
             Ok(response)
         }
     }
@@ -408,6 +409,6 @@ pub async fn change_password(
     // This session goes on under a new key.
     session.renew();
     let mut response = see_other("/profile");
-    notice(&mut response, &reader, "notice.password_changed")?;
+    notice(&mut response, &reader, "notice.password_changed", "")?;
     Ok(response)
 }

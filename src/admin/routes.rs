@@ -31,23 +31,23 @@ pub async fn cloud(reader: Reader, _: Admin) -> Result<HttpResponse> {
     let zone = reader.app.config.server.time_zone;
     let t = |key: &str| reader.lang.t(key).into_owned();
     let mut facts = vec![
-        (t("cloud.fact.seen"), service.seen.to_string()),
-        (t("cloud.fact.duration"), format!("{} ms", service.duration_ms)),
-        (t("cloud.fact.operations"), open.to_string()),
+        (t("cloud.facts_servers"), service.seen.to_string()),
+        (t("cloud.facts_duration"), format!("{} ms", service.duration_ms)),
+        (t("cloud.facts_operations"), open.to_string()),
     ];
     if let Some(limits) = catalogue.and_then(|(catalogue, _)| catalogue.limits) {
         let of = |used: u32, limit: Option<u32>| match limit {
             Some(limit) => format!("{used} / {limit}"),
             None => used.to_string(),
         };
-        facts.push((t("cloud.fact.project_instances"), of(limits.instances_used, limits.instances)));
-        facts.push((t("cloud.fact.project_vcpus"), of(limits.vcpus_used, limits.vcpus)));
+        facts.push((t("cloud.facts_limit_instances"), of(limits.instances_used, limits.instances)));
+        facts.push((t("cloud.facts_limit_vcpus"), of(limits.vcpus_used, limits.vcpus)));
         let ram = |mb| format::megabytes(mb);
         let text = limits.ram_mb.map_or_else(
             || ram(limits.ram_mb_used),
             |limit| format!("{} / {}", ram(limits.ram_mb_used), ram(limit)),
         );
-        facts.push((t("cloud.fact.project_ram"), text));
+        facts.push((t("cloud.facts_limit_ram"), text));
     }
     let problem = service.failing_since.map(|since| {
         let time = format::clock(since, context.now, zone);
@@ -65,7 +65,7 @@ pub async fn cloud(reader: Reader, _: Admin) -> Result<HttpResponse> {
             .map(|stray| StrayRow {
                 server_id: stray.nova_id.to_string(),
                 name: stray.name,
-                reason: t(&format!("admin.stray.{}", stray.reason)),
+                reason: t(&format!("cloud.stray_{}", stray.reason)),
                 first_seen: format::full(stray.first_seen_at, zone),
             })
             .collect(),

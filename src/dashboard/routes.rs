@@ -50,14 +50,17 @@ async fn card(reader: &Reader, account: AccountId) -> Result<(InstancesCard, Cou
 }
 
 /// How things are, in one sentence.
-fn headline(lang: Lang, counts: Counts) -> String {
-    let (total, running, look) = (counts.total.to_string(), counts.running.to_string(), counts.needs_look.to_string());
-    let values = [("total", total.as_str()), ("running", running.as_str()), ("look", look.as_str())];
+fn headline(lang: Lang, name: &str, counts: Counts, silent: bool) -> String {
+    let (total, running) = (counts.total.to_string(), counts.running.to_string());
+    let count = if counts.needs_look > 0 { counts.needs_look } else { counts.unsettled }.to_string();
+    let values = [("name", name), ("total", &total), ("running", &running), ("count", &count)];
     let key = match counts {
-        Counts { total: 0, .. } => "dashboard.headline.empty",
-        Counts { needs_look: 1.., .. } => "dashboard.headline.needs_look",
-        Counts { unsettled: 1.., .. } => "dashboard.headline.unsettled",
-        _ => "dashboard.headline.fine",
+        Counts { total: 0, .. } => "dashboard.headline_none",
+        _ if silent => "dashboard.headline_cloud",
+        Counts { needs_look: 1.., .. } => "dashboard.headline_look",
+        Counts { unsettled: 1.., .. } => "dashboard.headline_building",
+        _ if counts.running == counts.total => "dashboard.headline_all",
+        _ => "dashboard.headline_some",
     };
     lang.tv(key, &values).into_owned()
 }
@@ -65,7 +68,9 @@ fn headline(lang: Lang, counts: Counts) -> String {
 /// `GET /dashboard`
 pub async fn show(reader: Reader, account: CurrentAccount) -> Result<HttpResponse> {
     let (instances, counts) = card(&reader, account.id).await?;
-    html(&ShowPage { headline: headline(reader.lang, counts), instances, page: reader.page(Menu::Dashboard) })
+    html(&ShowPage {
+        headline: headline(reader.lang, &account.name, counts, !instances.problem.is_empty()),
+        instances, page: reader.page(Menu::Dashboard) })
 }
 
 /// `GET /dashboard/instances`: the card alone.

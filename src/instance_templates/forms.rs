@@ -11,7 +11,7 @@ use crate::web::body::Fields;
 pub type Errors = BTreeMap<&'static str, &'static str>;
 
 const NAME: [&str; 3] =
-    ["validation.template_name.missing", "validation.template_name.too_long", "validation.template_name.characters"];
+    ["validation.template_form.name_missing", "validation.template_form.too_long", "validation.template_form.characters"];
 
 /// The names of the fields that the page repeats.
 pub const FIELDS: [&str; 12] = [
@@ -31,14 +31,14 @@ fn ssh_user(text: &str) -> Checked<String> {
     let fits = (1..=32).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'));
-    if fits { Ok(text.to_owned()) } else { Err("validation.ssh_user.invalid") }
+    if fits { Ok(text.to_owned()) } else { Err("validation.template_form.ssh_user_characters") }
 }
 
 /// Text for cloud-init: at most 16,000 bytes (Nova takes 64 KiB encoded), no NUL.
 fn user_data(text: &str) -> Checked<String> {
     let text = text.replace("\r\n", "\n");
     let fits = text.len() <= 16_000 && !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t'));
-    if fits { Ok(text) } else { Err("validation.user_data.invalid") }
+    if fits { Ok(text) } else { Err("validation.template_form.user_data_too_long") }
 }
 
 /// Checks the fields. Sizes are those of the chosen flavor, when the cloud's catalogue has it.
@@ -58,22 +58,22 @@ pub fn parse(fields: &Fields, catalogue: Option<&Catalogue>, before: Option<[u32
         text => cloud_name(text, wrong),
     };
     let name = take("name", thing_name(fields.get("name"), NAME));
-    let purpose_ko = take("purpose_ko", sentence(fields.get("purpose_ko"), "validation.purpose.invalid"));
-    let purpose_en = take("purpose_en", sentence(fields.get("purpose_en"), "validation.purpose.invalid"));
-    let image = take("image", needed("image", "validation.image.missing", "validation.image.invalid"));
-    let flavor = take("flavor", needed("flavor", "validation.flavor.missing", "validation.flavor.invalid"));
-    let network = take("network", cloud_name(fields.get("network"), "validation.network.invalid"));
-    let floating = cloud_name(fields.get("floating_network"), "validation.network.invalid");
+    let purpose_ko = take("purpose_ko", sentence(fields.get("purpose_ko"), "validation.template_form.characters"));
+    let purpose_en = take("purpose_en", sentence(fields.get("purpose_en"), "validation.template_form.characters"));
+    let image = take("image", needed("image", "validation.template_form.image_missing", "validation.template_form.characters"));
+    let flavor = take("flavor", needed("flavor", "validation.template_form.flavor_missing", "validation.template_form.characters"));
+    let network = take("network", cloud_name(fields.get("network"), "validation.template_form.characters"));
+    let floating = cloud_name(fields.get("floating_network"), "validation.template_form.characters");
     let floating_network = take("floating_network", floating);
-    let groups = cloud_name(fields.get("security_groups"), "validation.security_groups.invalid");
+    let groups = cloud_name(fields.get("security_groups"), "validation.template_form.characters");
     let security_groups = take("security_groups", groups);
-    let key_pair = take("key_pair", cloud_name(fields.get("key_pair"), "validation.key_pair.invalid"));
+    let key_pair = take("key_pair", cloud_name(fields.get("key_pair"), "validation.template_form.characters"));
     let ssh_user = take("ssh_user", ssh_user(fields.get("ssh_user")));
     let user_data = take("user_data", user_data(fields.get("user_data")));
     let position = match fields.get("position").trim() {
         "" => 0,
         text => text.parse::<i32>().ok().filter(|n| (0..=999).contains(n)).unwrap_or_else(|| {
-            errors.insert("position", "validation.position.invalid");
+            errors.insert("position", "validation.template_form.position_invalid");
             0
         }),
     };
@@ -81,7 +81,7 @@ pub fn parse(fields: &Fields, catalogue: Option<&Catalogue>, before: Option<[u32
     let sizes = known.map(|f| [f.vcpus, f.ram_mb, f.disk_gb, f.swap_mb]).or(before);
     if sizes.is_none() && !errors.contains_key("flavor") {
         // What can't be sized can't be counted.
-        errors.insert("flavor", "validation.flavor.unknown");
+        errors.insert("flavor", "validation.template_form.flavor_unknown");
     }
     if !errors.is_empty() {
         return Err(errors);

@@ -49,7 +49,7 @@ pub async fn index(reader: Reader, _: Admin) -> Result<HttpResponse> {
             problem: template
                 .lacks(catalogue.as_ref())
                 .iter()
-                .map(|what| reader.lang.t(&format!("admin.lacks.{what}")).into_owned())
+                .map(|what| reader.lang.t(&format!("templates.lacks.{what}")).into_owned())
                 .collect::<Vec<_>>()
                 .join(" "),
         })
@@ -102,13 +102,13 @@ fn form_page(
         id: id.map(|id| id.to_string()),
         images: choices(&catalogue.images, &value("image"), None),
         flavors: flavor_choices,
-        networks: choices(&catalogue.networks, &value("network"), none("admin.network_only")),
+        networks: choices(&catalogue.networks, &value("network"), none("templates.network_only")),
         floating_networks: choices(
             &catalogue.external_networks,
             &value("floating_network"),
-            none("admin.no_floating_network"),
+            none("templates.floating_none"),
         ),
-        key_pairs: choices(&catalogue.key_pairs, &value("key_pair"), none("admin.own_key")),
+        key_pairs: choices(&catalogue.key_pairs, &value("key_pair"), none("templates.key_pair_own")),
         name: field("name"),
         purpose_ko: field("purpose_ko"),
         purpose_en: field("purpose_en"),
@@ -204,6 +204,7 @@ async fn save(reader: Reader, _: Admin, id: Option<TemplateId>, fields: Fields) 
             return with_status(StatusCode::UNPROCESSABLE_ENTITY, &page);
         }
     };
+    let name = changes.name.clone();
     reader
         .app
         .db
@@ -216,15 +217,23 @@ async fn save(reader: Reader, _: Admin, id: Option<TemplateId>, fields: Fields) 
         })
         .await?;
     let mut response = see_other("/admin/templates");
-    notice(&mut response, &reader, "notice.template_saved")?;
+    notice(&mut response, &reader, "notice.template_saved", &name)?;
     Ok(response)
 }
 
 /// `POST /admin/templates/{id}/delete`
 pub async fn delete(reader: Reader, _: Admin, path: web::Path<String>) -> Result<HttpResponse> {
     let id = template_id(&path)?;
-    reader.app.db.run(move |conn| Ok(InstanceTemplate::delete(conn, id)?)).await?;
+    let name = reader
+        .app
+        .db
+        .run(move |conn| {
+            let name = InstanceTemplate::find(conn, id)?.name;
+            InstanceTemplate::delete(conn, id)?;
+            Ok(name)
+        })
+        .await?;
     let mut response = see_other("/admin/templates");
-    notice(&mut response, &reader, "notice.template_deleted")?;
+    notice(&mut response, &reader, "notice.template_deleted", &name)?;
     Ok(response)
 }

@@ -84,7 +84,7 @@ impl<'a> Context<'a> {
         }
         if let Some(reason) = row.reason.as_deref() {
             let key = format!("why.{reason}");
-            let key = if crate::i18n::exists(&key) { key } else { "why.other".to_owned() };
+            let key = if crate::i18n::exists(&key) { key } else { "why.action_failed".to_owned() };
             return (self.t(&key), detail);
         }
         if row.status() == Status::Building && row.nova_id.is_none() {
@@ -151,9 +151,9 @@ impl<'a> Context<'a> {
                 "instances",
                 usage.instances,
                 limit.instances,
-                count("quota.instances_of", usage.instances, limit.instances),
+                count("quota.instances_text", usage.instances, limit.instances),
             ),
-            bar("vcpus", usage.vcpus, limit.vcpus, count("quota.vcpus_of", usage.vcpus, limit.vcpus)),
+            bar("vcpus", usage.vcpus, limit.vcpus, count("quota.vcpus_text", usage.vcpus, limit.vcpus)),
             bar(
                 "ram",
                 usage.ram_mb,
@@ -168,11 +168,11 @@ impl<'a> Context<'a> {
             (Filter::All, "all", counts.total),
             (Filter::Running, "running", counts.running),
             (Filter::Stopped, "stopped", counts.stopped),
-            (Filter::NeedsLook, "needs_look", counts.needs_look),
+            (Filter::NeedsLook, "attention", counts.needs_look),
         ]
         .into_iter()
         .map(|(filter, name, count)| views::Filter {
-            label: self.t(&format!("instances.filter.{name}")),
+            label: self.t(&format!("instances.filter_{name}")),
             count,
             href: list_url("/instances", filter, search, 0),
             current: filter == current,
@@ -203,8 +203,8 @@ impl<'a> Context<'a> {
         if row.status() != Status::Building {
             return Vec::new();
         }
-        [("requested", true), ("accepted", row.nova_id.is_some()), ("address", row.ip_address.is_some()), ("running", false)]
-            .map(|(name, done)| (self.t(&format!("instances.step.{name}")), done))
+        [("accepted", true), ("sent", row.nova_id.is_some()), ("building", row.ip_address.is_some()), ("on", false)]
+            .map(|(name, done)| (self.t(&format!("instances.show.steps.{name}")), done))
             .to_vec()
     }
 

@@ -160,11 +160,11 @@ fn cards(context: &Context<'_>, offer: &Offer, chosen: &str) -> Vec<TemplateCard
             };
             let lacks = template.lacks(offer.catalogue.as_ref());
             let blocked = if let Some(what) = lacks.first() {
-                lang.t(&format!("instances.blocked.{what}")).into_owned()
+                lang.t("templates.blocked_missing").into_owned()
             } else if offer.usage.fits(more, offer.limit) {
                 String::new()
             } else {
-                lang.t("instances.blocked.quota").into_owned()
+                lang.t("templates.blocked_quota").into_owned()
             };
             let checked = blocked.is_empty() && (chosen == template.id.to_string() || (chosen.is_empty() && !any_checked));
             any_checked |= checked;
@@ -197,7 +197,7 @@ fn cards(context: &Context<'_>, offer: &Offer, chosen: &str) -> Vec<TemplateCard
 }
 
 fn key_choices(lang: Lang, keys: &[SshKey], chosen: &str) -> Vec<KeyChoice> {
-    let new = KeyChoice { value: "new".to_owned(), label: lang.t("instances.key.new").into_owned(), checked: chosen == "new" };
+    let new = KeyChoice { value: "new".to_owned(), label: lang.t("instances.new.keys_new").into_owned(), checked: chosen == "new" };
     let own = keys.iter().map(|key| KeyChoice {
         value: key.id.to_string(),
         label: key.name.clone(),
@@ -218,8 +218,8 @@ async fn new_page(reader: &Reader, account: &CurrentAccount, typed: Typed) -> Re
     let templates = cards(&context, &offer, &typed.template);
     let nothing_left = !templates.is_empty() && templates.iter().all(|card| !card.blocked.is_empty());
     let over_quota = nothing_left && offer.usage.instances >= offer.limit.instances;
-    let error = typed.error.or(over_quota.then_some("why.cloud_quota"));
-    let error = error.or(templates.is_empty().then_some("instances.no_templates"));
+    let error = typed.error.or(over_quota.then_some("quota.exceeded"));
+    let error = error.or(templates.is_empty().then_some("instances.new.no_templates_title"));
     Ok(NewPage {
         name: Field { value: typed.name, error: say(typed.errors.name) },
         template_id: Field { value: typed.template, error: say(typed.errors.template_id) },
@@ -265,7 +265,7 @@ pub async fn create(reader: Reader, account: CurrentAccount, fields: Fields) -> 
         Ok(form) => form,
         Err(errors) => return refuse(errors, None).await,
     };
-    let (id, default) = (account.id, reader.app.config.quota);
+    let (id, default, name) = (account.id, reader.app.config.quota, form.name.clone());
     let made = match form.key {
         KeyWish::New => Some(()),
         KeyWish::Own(_) => None,
@@ -291,7 +291,7 @@ pub async fn create(reader: Reader, account: CurrentAccount, fields: Fields) -> 
             } else {
                 see_other(&target)
             };
-            notice(&mut response, &reader, "notice.instance_requested")?;
+            notice(&mut response, &reader, "notice.requested", &name)?;
             if let (Some((_, private)), Some(key)) = (made, key) {
                 keys::hand_over(&mut response, &reader, &account, key, instance, &private)?;
             }
@@ -333,7 +333,7 @@ fn place(
                 stored = Some(id);
                 Some(SshKey::find(conn, account, id)?)
             }
-            None => return refused(LaunchErrors { ssh_key: Some("validation.ssh_key.too_many"), ..Default::default() }),
+            None => return refused(LaunchErrors { ssh_key: Some("validation.public_key.too_many"), ..Default::default() }),
         },
         (KeyWish::Own(id), None) => match SshKey::find(conn, account, *id) {
             Ok(key) => Some(key),
@@ -363,7 +363,7 @@ fn place(
         }
         Err(LaunchRefusal::OverQuota) => {
             undo(conn)?;
-            Ok(Placed::Refused(LaunchErrors::default(), Some("why.cloud_quota")))
+            Ok(Placed::Refused(LaunchErrors::default(), Some("quota.exceeded")))
         }
         Err(LaunchRefusal::Database(error)) => {
             undo(conn)?;
@@ -458,9 +458,13 @@ async fn ask(
     fields: Fields,
 ) -> Result<HttpResponse> {
     let (id, owner) = (instance_id(path)?, account.id);
-    let asked = reader.app.db.run(move |conn| Ok(Instance::request(conn, owner, id, action)?)).await?;
+    let (asked, name) = reader
+        .app
+        .db
+        .run(move |conn| Ok((Instance::request(conn, owner, id, action)?, Instance::find(conn, owner, id)?.name)))
+        .await?;
     if !asked {
-        return Err(Error::Conflict(reader.lang.t("errors.409.text").into_owned()));
+        return Err(Error::Conflict(reader.lang.t("notice.not_now").into_owned()));
     }
     fail::fail_point!("request_written");
     reader.app.work.notify_one();
@@ -473,7 +477,7 @@ async fn ask(
             "row" => fragment(&row_fragment(&reader, account.id, id).await?),
             _ => {
                 let mut response = HttpResponse::Accepted().insert_header(("HX-Location", "/instances")).finish();
-                notice(&mut response, &reader, said)?;
+                notice(&mut response, &reader, said, &name)?;
                 Ok(response)
             }
         };
@@ -484,7 +488,7 @@ async fn ask(
         format!("/instances/{id}")
     };
     let mut response = see_other(&target);
-    notice(&mut response, &reader, said)?;
+    notice(&mut response, &reader, said, &name)?;
     Ok(response)
 }
 
@@ -507,23 +511,23 @@ action!(
     /// `POST /instances/{id}/start`
     start,
     Start,
-    "notice.instance_starting"
+    "notice.start_requested"
 );
 action!(
     /// `POST /instances/{id}/stop`
     stop,
     Stop,
-    "notice.instance_stopping"
+    "notice.stop_requested"
 );
 action!(
     /// `POST /instances/{id}/reboot`
     reboot,
     Reboot,
-    "notice.instance_rebooting"
+    "notice.reboot_requested"
 );
 action!(
     /// `POST /instances/{id}/delete`
     delete,
     Delete,
-    "notice.instance_deleting"
+    "notice.delete_requested"
 );

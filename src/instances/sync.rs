@@ -166,9 +166,7 @@ fn says_the_same(row: &Known, change: &Change) -> bool {
 fn forgets(reason: Option<&str>, before: Status, now: Status) -> bool {
     match reason {
         // Told until the person does something else: what was asked for did not happen.
-        Some("conflict" | "rejected" | "cloud_quota" | "internal" | "unavailable" | "not_found" | "no_address") => {
-            before != now
-        }
+        Some("action_failed" | "delete_failed" | "no_address") => before != now,
         _ => true,
     }
 }

@@ -65,7 +65,7 @@ pub async fn carry_out(app: &Arc<App>, operation: &Operation) -> Outcome {
     match result {
         Ok(outcome) => outcome,
         Err(Halt::Database(error)) => Outcome::Again(backoff(operation.attempts), Some(error.to_string())),
-        Err(Halt::Broken(error)) => give_up(app, operation, "internal", &error).await,
+        Err(Halt::Broken(error)) => give_up(app, operation, false, &error).await,
         Err(Halt::Cloud(error)) => refused(app, operation, error).await,
     }
 }
@@ -100,25 +100,30 @@ async fn refused(app: &Arc<App>, operation: &Operation, error: CloudError) -> Ou
         }
         return Outcome::Again(wait, Some(error.to_string()));
     }
-    let (reason, text) = match &error {
-        CloudError::QuotaExceeded(text) => ("cloud_quota", text),
-        CloudError::NotFound(text) => ("not_found", text),
-        CloudError::Conflict(text) => ("conflict", text),
-        CloudError::Unavailable { message, .. } => ("unavailable", message),
-        CloudError::Rejected(text) => ("rejected", text),
+    let (over_quota, text) = match &error {
+        CloudError::QuotaExceeded(text) => (true, text),
+        CloudError::Unavailable { message, .. } => (false, message),
+        CloudError::NotFound(text) | CloudError::Conflict(text) | CloudError::Rejected(text) => (false, text),
     };
-    give_up(app, operation, reason, text).await
+    give_up(app, operation, over_quota, text).await
 }
 
 /// Writes the reason where the person sees it.
-async fn give_up(app: &Arc<App>, operation: &Operation, reason: &'static str, text: &str) -> Outcome {
+async fn give_up(app: &Arc<App>, operation: &Operation, over_quota: bool, text: &str) -> Outcome {
+    let reason = match operation.action {
+        Action::Create if over_quota => "cloud_quota",
+        Action::Create => "launch_failed",
+        Action::Delete => "delete_failed",
+        Action::AttachAddress => "no_address",
+        Action::Start | Action::Stop | Action::Reboot => "action_failed",
+    };
     let (id, action, words) = (operation.instance, operation.action, text.to_owned());
     let written = app
         .db
         .run(move |conn| {
             match action {
                 Action::Create => progress::launch_failed(conn, id, reason, &words)?,
-                Action::AttachAddress => progress::waits(conn, id, "no_address", &words)?,
+                Action::AttachAddress => progress::waits(conn, id, reason, &words)?,
                 _ => progress::action_failed(conn, id, reason, &words)?,
             }
             Ok(())

@@ -110,7 +110,7 @@ pub async fn create(reader: Reader, account: CurrentAccount, fields: Fields) -> 
             .db
             .run(move |conn| match SshKey::create(conn, id, &key) {
                 Ok(Some(_)) => Ok(None),
-                Ok(None) => Ok(Some("validation.ssh_key.too_many")),
+                Ok(None) => Ok(Some("validation.public_key.too_many")),
                 Err(error) if db::is_duplicate(&error) => Ok(Some("validation.public_key.taken")),
                 Err(error) => Err(error.into()),
             })
@@ -118,7 +118,7 @@ pub async fn create(reader: Reader, account: CurrentAccount, fields: Fields) -> 
         match stored {
             None => {
                 let mut response = see_other("/profile");
-                notice(&mut response, &reader, "notice.key_added")?;
+                notice(&mut response, &reader, "notice.key_added", "")?;
                 return Ok(response);
             }
             Some(error) => errors.public_key = Some(error),
@@ -150,7 +150,7 @@ pub async fn generate(reader: Reader, account: CurrentAccount, fields: Fields) -
     match stored {
         Some(key) => Ok(download(key, &private)),
         None => {
-            let errors = ProfileErrors { public_key: Some("validation.ssh_key.too_many"), ..ProfileErrors::default() };
+            let errors = ProfileErrors { public_key: Some("validation.public_key.too_many"), ..ProfileErrors::default() };
             with_status(StatusCode::UNPROCESSABLE_ENTITY, &profile_page(&reader, &account, errors).await?)
         }
     }
@@ -162,6 +162,6 @@ pub async fn delete(reader: Reader, account: CurrentAccount, path: web::Path<Str
     let id = account.id;
     reader.app.db.run(move |conn| Ok(SshKey::delete(conn, id, key)?)).await?;
     let mut response = see_other("/profile");
-    notice(&mut response, &reader, "notice.key_deleted")?;
+    notice(&mut response, &reader, "notice.key_deleted", "")?;
     Ok(response)
 }

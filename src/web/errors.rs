@@ -95,7 +95,7 @@ fn answer(request: &HttpRequest, error: &Error, status: StatusCode) -> HttpRespo
     }
     let body = if htmx {
         response.insert_header(("HX-Retarget", "#toasts")).insert_header(("HX-Reswap", "beforeend"));
-        ErrorToast { title, text, request_id: id, close_label: lang.t("common.close").into_owned() }.render()
+        ErrorToast { title, text, request_id: id, close_label: lang.t("layout.close").into_owned() }.render()
     } else {
         let page = Page {
             lang,
@@ -114,8 +114,8 @@ fn answer(request: &HttpRequest, error: &Error, status: StatusCode) -> HttpRespo
 
 /// Where to go from here.
 fn links(error: &Error, request: &HttpRequest, lang: super::page::Lang) -> Vec<(String, String)> {
-    let home = ("/".to_owned(), lang.t("errors.link.home").into_owned());
-    let again = |path: String| (path, lang.t("errors.link.again").into_owned());
+    let home = ("/".to_owned(), lang.t("errors.home").into_owned());
+    let again = |path: String| (path, lang.t("errors.retry").into_owned());
     match error {
         Error::Unavailable(_) | Error::Internal(_) | Error::TooMany(_) if request.method() == actix_web::http::Method::GET => {
             let here = request.uri().path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);

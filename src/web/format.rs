@@ -19,22 +19,9 @@ pub fn ago(lang: Lang, then: NaiveDateTime, now: NaiveDateTime) -> String {
 
 /// How old what is shown is; `interval` is how often it is checked. Three checks missed make it stale.
 pub fn age(lang: Lang, at: Option<NaiveDateTime>, now: NaiveDateTime, interval: TimeDelta) -> Age {
-    let Some(at) = at else {
-        return Age { text: lang.t("age.never").into_owned(), stale: true, ..Age::default() };
-    };
-    let seconds = (now - at).num_seconds().max(0);
-    let (key, number) = match seconds {
-        0..60 => ("age.seconds", seconds),
-        60..3600 => ("age.minutes", seconds / 60),
-        3600..86_400 => ("age.hours", seconds / 3600),
-        _ => ("age.days", seconds / 86_400),
-    };
-    Age {
-        text: lang.t1(key, "n", &number).into_owned(),
-        at: rfc3339(at),
-        live: seconds < 60,
-        stale: now - at > interval * 3,
-    }
+    let Some(at) = at else { return Age::never(lang) };
+    let stale_after = u32::try_from((interval * 3).num_seconds()).unwrap_or(u32::MAX);
+    Age::of(lang, at.and_utc(), now.and_utc(), stale_after)
 }
 
 /// RFC 3339 in UTC, for `<time datetime>`.

@@ -109,12 +109,12 @@ impl Reader {
     fn take_notice(&self) -> Option<Notice> {
         let cookie = self.request.cookie(NOTICE_COOKIE)?;
         self.request.extensions_mut().insert(NoticeShown);
-        let key = cookie.value();
-        // Only names of sentences of ours: whatever else stands there is not shown.
-        let known = key.starts_with("notice.") && key.len() < 64 && crate::i18n::exists(key);
+        let (key, name) = url::form_urlencoded::parse(cookie.value().as_bytes()).next()?;
+        // Only sentences of ours: whatever else stands there is not shown.
+        let known = key.starts_with("notice.") && crate::i18n::exists(&key) && name.chars().count() <= 64;
         known.then(|| Notice {
-            tone: if key.starts_with("notice.bad_") { "bad" } else { "good" },
-            text: self.lang.t(key).into_owned(),
+            tone: if key == "notice.not_now" { "bad" } else { "good" },
+            text: self.lang.tv(&key, &[("name", &name)]).into_owned(),
         })
     }
 

@@ -37,11 +37,12 @@ pub fn see_other(target: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((header::LOCATION, target)).finish()
 }
 
-/// A sentence that the next page shows once.
+/// A sentence that the next page shows once, with the name that it is about, if any.
 ///
 /// # Errors
 /// When the cookie can't be set.
-pub fn notice(response: &mut HttpResponse, reader: &Reader, sentence: &'static str) -> Result<()> {
+pub fn notice(response: &mut HttpResponse, reader: &Reader, sentence: &'static str, name: &str) -> Result<()> {
     let https = reader.app.config.server.is_https();
-    response.add_cookie(&cookie(NOTICE_COOKIE, sentence, https)).map_err(Error::internal)
+    let value = url::form_urlencoded::Serializer::new(String::new()).append_pair(sentence, name).finish();
+    response.add_cookie(&cookie(NOTICE_COOKIE, value, https)).map_err(Error::internal)
 }
