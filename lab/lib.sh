@@ -32,6 +32,7 @@ begin() {
   [ "$(id -u)" = 0 ] || die "this has to run as root"
   umask 022
   mkdir -p "$RUN"/{log,pid,done}
+  cd "$RUN"                                      # where a crashing service leaves its dump
   exec 9> "$RUN/lock"                            # one up or down at a time
   flock -w 900 9 || die "another up or down has held $RUN/lock for 15 minutes"
   trap 'die "$BASH_COMMAND (${BASH_SOURCE[0]}:$LINENO); the logs are in $RUN/log/"' ERR
@@ -78,9 +79,17 @@ alive() {                                        # alive NAME
   local pid at
   { read -r pid at < "$RUN/pid/$1"; } 2>/dev/null && [ -n "$at" ] && [ "$(started_at "$pid")" = "$at" ]
 }
+# What is left of NAME's process group when its leader was killed: workers that would keep the port.
+# Only while no process has the leader's number, which nobody else can get as long as the group exists.
+reap() {                                         # reap NAME
+  local pid
+  { read -r pid _ < "$RUN/pid/$1"; } 2>/dev/null || return 0
+  if [ -n "$pid" ] && [ ! -e "/proc/$pid" ]; then kill -KILL -- "-$pid" 2>/dev/null || true; fi
+}
 start() {                                        # start NAME CMD...: in the background, once
   local name=$1 pid; shift
   if alive "$name"; then return; fi
+  reap "$name"
   # keep the last run's log, but not all of them
   if [ "$(stat -c %s "$RUN/log/$name.log" 2>/dev/null || echo 0)" -gt 20000000 ]; then
     mv "$RUN/log/$name.log" "$RUN/log/$name.log.1"
@@ -96,9 +105,9 @@ stop() {                                         # stop NAME: TERM to its proces
     read -r pid at < "$RUN/pid/$name"
     kill -TERM -- "-$pid" 2>/dev/null || kill -TERM "$pid" 2>/dev/null || true
     for _ in {1..75}; do alive "$name" || break; sleep 0.2; done
-    # the whole group, also when its leader is gone: workers that did not listen
-    kill -KILL -- "-$pid" 2>/dev/null || true
+    if alive "$name"; then kill -KILL -- "-$pid" 2>/dev/null || true; fi
   fi
+  reap "$name"
   rm -f "$RUN/pid/$name"
 }
 started() { ls "$RUN/pid" 2>/dev/null || true; }  # names of everything that was started
