@@ -159,7 +159,7 @@ fn cards(context: &Context<'_>, offer: &Offer, chosen: &str) -> Vec<TemplateCard
                 ram_mb: offer.usage.ram_mb + template.ram_mb,
             };
             let lacks = template.lacks(offer.catalogue.as_ref());
-            let blocked = if let Some(what) = lacks.first() {
+            let blocked = if !lacks.is_empty() {
                 lang.t("templates.blocked_missing").into_owned()
             } else if offer.usage.fits(more, offer.limit) {
                 String::new()

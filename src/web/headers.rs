@@ -2,7 +2,7 @@
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, web};
 
@@ -24,7 +24,12 @@ pub async fn secure(
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let https = request.app_data::<web::Data<App>>().is_some_and(|app| app.config.server.is_https());
     let mut response = next.call(request).await?;
-    let headers = response.headers_mut();
+    add(response.headers_mut(), https);
+    Ok(response)
+}
+
+/// The headers themselves.
+pub fn add(headers: &mut HeaderMap, https: bool) {
     let mut set = |name: &'static str, value: &'static str| {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     };
@@ -37,7 +42,6 @@ pub async fn secure(
     if https {
         set("strict-transport-security", "max-age=31536000");
     }
-    Ok(response)
 }
 
 /// For pages: not kept by caches, told apart for htmx, and with the cookies that drawing them asked for.
