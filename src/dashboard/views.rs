@@ -15,11 +15,13 @@ pub struct ShowPage {
     pub instances: InstancesCard,
 }
 
-/// The card of mini PCs. Root element `#dashboard-instances`; `GET /dashboard/instances` for htmx while unsettled.
+/// The headline and the card of mini PCs. Root element `#dashboard-instances`; `GET /dashboard/instances` for htmx while unsettled.
 #[derive(Template)]
 #[template(path = "dashboard/_instances.html")]
 pub struct InstancesFragment {
     pub page: Page,
+    /// As [`ShowPage::headline`]: it is refreshed with what it speaks of.
+    pub headline: String,
     pub instances: InstancesCard,
 }
 

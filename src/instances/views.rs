@@ -200,6 +200,8 @@ pub struct List {
     /// Empty when there is none.
     pub newer_href: String,
     pub older_href: String,
+    /// As [`Detail::key_waiting`]: whoever has just rented a mini PC lands on the list.
+    pub key_waiting: bool,
 }
 
 impl List {

@@ -183,7 +183,7 @@ impl Age {
         };
         let stale = seconds >= stale_after;
         Self {
-            text: lang.t1(key, "n", &n).into_owned(),
+            text: lang.t1(key, "n", n).into_owned(),
             at: at.to_rfc3339_opts(SecondsFormat::Secs, true),
             live: seconds < 60 && !stale,
             stale,

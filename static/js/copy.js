@@ -4,8 +4,11 @@
   const copy = async (code) => {
     // The prompt is drawn by the style sheet, so it isn't part of the text.
     const text = code.textContent.trim();
-    if (navigator.clipboard) return navigator.clipboard.writeText(text);
-    // Plain http on a lab's network: browsers offer only the old way.
+    try {
+      return await navigator.clipboard.writeText(text);
+    } catch {
+      // Plain http on a lab's network, or not allowed: there is still the old way.
+    }
     const range = document.createRange();
     range.selectNodeContents(code);
     const selection = window.getSelection();
@@ -19,7 +22,7 @@
     const use = button.querySelector("use");
     const label = button.querySelector("[data-copy-label]");
     const before = [use.getAttribute("href"), label?.textContent];
-    use.setAttribute("href", "#check");
+    use.setAttribute("href", "#i-check");
     if (label) label.textContent = document.body.dataset.copied;
     button.dataset.copied = "";
     setTimeout(() => {

@@ -13,7 +13,7 @@
       error = document.createElement("p");
       error.className = "field__error";
       error.id = id;
-      error.innerHTML = '<svg class="icon" aria-hidden="true"><use href="#st-err"/></svg><span></span>';
+      error.innerHTML = '<svg class="icon" aria-hidden="true"><use href="#i-st-err"/></svg><span></span>';
       const place = document.getElementById(`${input.name}-check`);
       if (place) place.replaceChildren(error); else (input.closest(".field__line") ?? input).after(error);
     }
@@ -82,7 +82,7 @@
       button.className = "btn btn--ghost btn--icon";
       button.ariaPressed = "false";
       button.ariaLabel = button.title = document.body.dataset.showPassword;
-      button.innerHTML = '<svg class="icon" aria-hidden="true"><use href="#eye"/></svg>';
+      button.innerHTML = '<svg class="icon" aria-hidden="true"><use href="#i-eye"/></svg>';
       button.addEventListener("click", () => {
         const shown = input.type === "text";
         input.type = shown ? "password" : "text";

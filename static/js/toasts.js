@@ -23,7 +23,7 @@
     svg.setAttribute("class", "icon");
     svg.setAttribute("aria-hidden", "true");
     svg.append(document.createElementNS("http://www.w3.org/2000/svg", "use"));
-    svg.firstChild.setAttribute("href", `#${name}`);
+    svg.firstChild.setAttribute("href", `#i-${name}`);
     return svg;
   };
 
