@@ -146,3 +146,6 @@ impl Compute for OpenStack {
         self.check_all().await
     }
 }
+
+#[cfg(test)]
+mod testing;

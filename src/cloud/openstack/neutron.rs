@@ -253,3 +253,6 @@ fn named(networks: Vec<RawNetwork>) -> Vec<Named> {
 fn description(instance: InstanceId) -> String {
     format!("fast-cloud {instance}")
 }
+
+#[cfg(test)]
+mod tests;

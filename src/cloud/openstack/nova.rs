@@ -547,3 +547,6 @@ impl From<Absolute> for Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -176,7 +176,8 @@ impl Session {
 fn http_client(credentials: &Credentials, settings: &Settings) -> anyhow::Result<Client> {
     let mut client = Client::builder()
         .connect_timeout(Duration::from_secs(settings.connect_seconds.max(1)))
-        .read_timeout(Duration::from_secs(settings.request_seconds.max(1)))
+        // For those who use the session for streams; our own calls end before that.
+        .read_timeout(Duration::from_secs(settings.request_seconds.max(1).saturating_mul(2)))
         // Shorter than the 5 s for which Apache, in front of most of these services, keeps a connection.
         .pool_idle_timeout(Duration::from_secs(4))
         // A redirect would carry the token to wherever it leads.
@@ -362,3 +363,6 @@ where
     }
     url
 }
+
+#[cfg(test)]
+mod tests;
