@@ -236,8 +236,7 @@ async fn an_older_nova_gets_no_tags() {
 async fn names_are_looked_up_once_for_a_class() {
     let cloud = Cloud::start(|_| None).await;
     let client = cloud.client(30);
-    let mut order = order("linux");
-    order.network = "lab-net".to_owned();
+    let order = order("linux");
     for answer in join_all((0..30).map(|_| client.launch(&order))).await {
         answer.unwrap();
     }
