@@ -268,3 +268,22 @@ async fn lab_many() {
     assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
     assert_eq!((made.len(), found), (many, many));
 }
+
+#[tokio::test]
+#[ignore = "needs an OpenStack"]
+async fn lab_revoked_token() {
+    let cloud = lab();
+    // A token that no service has seen: they believe one that they know for minutes after it was revoked.
+    let session = cloud.session();
+    let http = session.client().inner();
+    let request = session.auth_type().authenticate(http, http.get("http://localhost")).await.unwrap().build().unwrap();
+    let token = request.headers()["x-auth-token"].to_str().unwrap().to_owned();
+    let url = format!("{}/auth/tokens", cloud.session.credentials().auth_url);
+    let revoked = http.delete(url).header("x-auth-token", &token).header("x-subject-token", &token).send().await;
+    println!("revoked: {}", revoked.unwrap().status());
+
+    let before = cloud.session.token().await.unwrap().generation;
+    let answers = join_all((0..20).map(|_| cloud.list(None))).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(cloud.session.token().await.unwrap().generation, before + 1);
+}

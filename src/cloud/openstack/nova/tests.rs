@@ -294,7 +294,8 @@ async fn an_image_that_was_replaced_is_looked_up_again() {
 #[tokio::test]
 async fn a_launch_over_quota_or_without_answer_is_asked_once() {
     type Answering = fn() -> Reply;
-    let cases: [(Answering, fn(&CloudError) -> bool); 3] = [
+    type Expected = fn(&CloudError) -> bool;
+    let cases: [(Answering, Expected); 3] = [
         (
             || Reply::Json(403, json!({"forbidden": {"message": "Quota exceeded for instances: Requested 1"}})),
             |err| matches!(err, CloudError::QuotaExceeded(sentence) if sentence.contains("instances")),
