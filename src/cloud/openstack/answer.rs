@@ -195,3 +195,6 @@ pub(super) fn no_answer(service: &str, err: &reqwest::Error) -> CloudError {
     }
     CloudError::unavailable(sentence(&message))
 }
+
+#[cfg(test)]
+mod tests;

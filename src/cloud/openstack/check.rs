@@ -111,3 +111,6 @@ fn advice(err: &CloudError) -> &'static str {
 fn line(what: &str, outcome: CheckOutcome) -> CheckLine {
     CheckLine { what: what.to_owned(), outcome }
 }
+
+#[cfg(test)]
+mod tests;

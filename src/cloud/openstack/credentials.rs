@@ -392,3 +392,6 @@ fn expand_home(path: &str, source: &Source<'_>) -> PathBuf {
         _ => PathBuf::from(path),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,7 +123,10 @@ impl Keystone {
     /// A token that is good for some time yet, and is not of the `refused` generation. However many ask at once, there
     /// is one login.
     pub(super) async fn token(&self, http: &Client, refused: Option<u64>) -> Result<Arc<Token>, CloudError> {
-        let now = Instant::now();
+        self.token_at(Instant::now(), http, refused).await
+    }
+
+    async fn token_at(&self, now: Instant, http: &Client, refused: Option<u64>) -> Result<Arc<Token>, CloudError> {
         let good = |token: &Token| Some(token.generation) != refused && now < token.fresh_until;
         let working = self.0.tokens.current().filter(|t| Some(t.generation) != refused && now < t.valid_until);
         if let Some(token) = working.as_ref().filter(|_| self.paused(now)) {
@@ -132,7 +135,7 @@ impl Keystone {
         match (self.0.tokens.get(good, self.login(http)).await, working) {
             (Err(err), Some(token)) => {
                 tracing::warn!(error = %err, "the token could not be renewed ahead of time");
-                *self.0.renewal_failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                *self.0.renewal_failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
                 Ok(token)
             }
             (result, _) => result,
@@ -309,4 +312,36 @@ impl AuthType for Keystone {
 
 fn to_osauth(err: CloudError) -> Error {
     Error::new(ErrorKind::OperationFailed, err.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::cloud::openstack::testing::{Cloud, Reply};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_token_is_renewed_before_it_expires_and_serves_on_when_that_fails() {
+        let down = Arc::new(AtomicBool::new(false));
+        let switch = down.clone();
+        let cloud = Cloud::start(move |_| switch.load(Ordering::SeqCst).then(|| Reply::Json(503, json!({})))).await;
+        let limits = answer::Limits { request: MINUTE, max_bytes: 65536 };
+        let (keystone, http, start) = (Keystone::new(cloud.credentials(), limits), Client::new(), Instant::now());
+        let at = async |minutes: u32| keystone.token_at(start + MINUTE * minutes, &http, None).await;
+
+        assert_eq!(at(0).await.unwrap().generation, 1);
+        assert_eq!(at(49).await.unwrap().generation, 1);
+        down.store(true, Ordering::SeqCst);
+        assert_eq!(at(55).await.unwrap().generation, 1, "Keystone is down, the token still works");
+        assert_eq!(at(55).await.unwrap().generation, 1);
+        assert_eq!(cloud.logins(), 2, "and Keystone is left alone for a while");
+        assert!(at(61).await.is_err(), "it has expired");
+        down.store(false, Ordering::SeqCst);
+        assert_eq!(at(62).await.unwrap().generation, 2);
+    }
 }

@@ -39,6 +39,8 @@ pub struct OpenStack {
     image_names: Names,
     flavor_names: Names,
     network_names: Names,
+    /// Those of them that machines are attached to when none is named.
+    tenant_networks: Names,
 }
 
 impl OpenStack {
@@ -53,6 +55,7 @@ impl OpenStack {
             image_names: Names::new("image"),
             flavor_names: Names::new("flavor"),
             network_names: Names::new("network"),
+            tenant_networks: Names::new("network for machines"),
         })
     }
 
@@ -146,3 +149,8 @@ impl Compute for OpenStack {
         self.check_all().await
     }
 }
+
+#[cfg(test)]
+mod lab;
+#[cfg(test)]
+mod testing;

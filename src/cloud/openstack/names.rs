@@ -58,6 +58,26 @@ impl Names {
         }
     }
 
+    /// The id of the only one that there is.
+    ///
+    /// # Errors
+    /// [`CloudError::Rejected`] when there is none, or more than one: then with their names.
+    pub(super) async fn only<F>(&self, fetch: impl Fn() -> F) -> Result<String, CloudError>
+    where
+        F: Future<Output = Result<Vec<Named>, CloudError>>,
+    {
+        let known = self.all_since(Instant::now().checked_sub(TTL), &fetch).await?;
+        let what = self.what;
+        match known.all.as_slice() {
+            [only] => Ok(only.id.clone()),
+            [] => Err(CloudError::Rejected(format!("the cloud has no {what}"))),
+            several => {
+                let names: Vec<&str> = several.iter().map(|named| named.name.as_str()).collect();
+                Err(CloudError::Rejected(format!("the cloud has several {what}s, name one: {}", names.join(", "))))
+            }
+        }
+    }
+
     /// Forgets what is known: an id of it was refused.
     pub(super) fn forget(&self) {
         self.known.forget();

@@ -126,15 +126,7 @@ impl OpenStack {
         if !wanted.is_empty() {
             return self.network_names.resolve(wanted, || self.all_networks()).await;
         }
-        let networks = self.networks().await?.tenant;
-        match networks.as_slice() {
-            [only] => Ok(only.id.clone()),
-            [] => Err(CloudError::Rejected("the cloud has no network for machines".to_owned())),
-            several => {
-                let names: Vec<&str> = several.iter().map(|network| network.name.as_str()).collect();
-                Err(CloudError::Rejected(format!("the cloud has several networks, name one: {}", names.join(", "))))
-            }
-        }
+        self.tenant_networks.only(|| async { Ok(self.networks().await?.tenant) }).await
     }
 
     async fn all_networks(&self) -> Result<Vec<Named>, CloudError> {
@@ -253,3 +245,6 @@ fn named(networks: Vec<RawNetwork>) -> Vec<Named> {
 fn description(instance: InstanceId) -> String {
     format!("fast-cloud {instance}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -258,12 +258,14 @@ impl OpenStack {
     }
 
     fn forget_names(&self) {
-        [&self.image_names, &self.flavor_names, &self.network_names].into_iter().for_each(|names| names.forget());
+        [&self.image_names, &self.flavor_names, &self.network_names, &self.tenant_networks]
+            .into_iter()
+            .for_each(|names| names.forget());
     }
 
     async fn post_server(&self, order: &LaunchOrder, parts: &Parts) -> Result<Uuid, CloudError> {
         let body = launch_body(order, parts, self.can_tag().await?)?;
-        let call = self.compute(Method::POST, &["servers"]).await?.json(json!({"server": body}));
+        let call = self.compute(Method::POST, &["servers"]).await?.json(json!({"server": body})).patient();
         let launched: Launched = call.fetch().await.map_err(|err| match err {
             // Nothing of what a launch names is the machine itself.
             CloudError::NotFound(sentence) => CloudError::Rejected(sentence),
@@ -547,3 +549,6 @@ impl From<Absolute> for Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

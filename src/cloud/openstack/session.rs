@@ -29,8 +29,8 @@ use crate::cloud::CloudError;
 pub struct Settings {
     /// Seconds to make a connection in, TLS included. Default 5.
     pub connect_seconds: u64,
-    /// Seconds for a request, from sending it to the last byte of its answer. Nova takes 2 to 4 to accept a machine.
-    /// Default 30.
+    /// Seconds for a request, from sending it to the last byte of its answer; three times that for a launch, which Nova
+    /// takes 1 to 4 seconds to accept, but more than 30 when it is busy. Default 30.
     pub request_seconds: u64,
     /// Requests under way at once, for each service: more than a few, and Nova answers none of them. Default 4.
     pub concurrency: usize,
@@ -46,6 +46,9 @@ impl Default for Settings {
 
 /// How many times its own time limit a request may wait until others are done.
 const QUEUE_FACTOR: u32 = 4;
+
+/// How many times the time limit a [`Call::patient`] request has.
+const PATIENCE: u32 = 3;
 
 /// The services that we use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +151,7 @@ impl Session {
             body: None,
             microversion: None,
             version_root: false,
+            patient: false,
         }
     }
 
@@ -176,7 +180,8 @@ impl Session {
 fn http_client(credentials: &Credentials, settings: &Settings) -> anyhow::Result<Client> {
     let mut client = Client::builder()
         .connect_timeout(Duration::from_secs(settings.connect_seconds.max(1)))
-        .read_timeout(Duration::from_secs(settings.request_seconds.max(1)))
+        // For those who use the session for streams; our own calls end before that.
+        .read_timeout(Duration::from_secs(settings.request_seconds.max(1)).saturating_mul(PATIENCE + 1))
         // Shorter than the 5 s for which Apache, in front of most of these services, keeps a connection.
         .pool_idle_timeout(Duration::from_secs(4))
         // A redirect would carry the token to wherever it leads.
@@ -214,6 +219,7 @@ pub(super) struct Call<'a> {
     microversion: Option<String>,
     /// The service's version document is asked for, which stands above what belongs to a project.
     version_root: bool,
+    patient: bool,
 }
 
 impl Call<'_> {
@@ -230,6 +236,12 @@ impl Call<'_> {
     /// Nova's microversion; None for its oldest behaviour.
     pub(super) fn microversion(mut self, version: Option<String>) -> Self {
         self.microversion = version;
+        self
+    }
+
+    /// For a request whose answer is dear: it has made something whether we wait for it or not.
+    pub(super) fn patient(mut self) -> Self {
+        self.patient = true;
         self
     }
 
@@ -278,7 +290,11 @@ impl Call<'_> {
             return Err(CloudError::unavailable(format_args!("too many requests wait for {service}")));
         };
         let began = Instant::now();
-        let result = self.session.limits.bound(service, self.exchange(url)).await;
+        let mut limits = self.session.limits.clone();
+        if self.patient {
+            limits.request = limits.request.saturating_mul(PATIENCE);
+        }
+        let result = limits.bound(service, self.exchange(url)).await;
         self.log(&result, began.elapsed());
         result
     }
@@ -362,3 +378,6 @@ where
     }
     url
 }
+
+#[cfg(test)]
+mod tests;
