@@ -112,6 +112,12 @@ stop() {                                         # stop NAME: TERM to its proces
 }
 started() { ls "$RUN/pid" 2>/dev/null || true; }  # names of everything that was started
 
+# all_alive: dies and names the log if something that was started has ended (another program has its port?)
+all_alive() {
+  local name
+  for name in $(started); do alive "$name" || die "$name ended; see $RUN/log/$name.log"; done
+}
+
 # wait_for SECONDS NAME CMD...: until CMD succeeds; NAME is the process that makes it so
 wait_for() {
   local until=$((SECONDS + $1)) name=$2; shift 2
