@@ -78,6 +78,10 @@ pub async fn instances(reader: Reader, account: CurrentAccount) -> Result<HttpRe
     if !reader.htmx {
         return Ok(see_other("/dashboard"));
     }
-    let (instances, _) = card(&reader, account.id).await?;
-    fragment(&InstancesFragment { instances, page: reader.page(Menu::Dashboard) })
+    let (instances, counts) = card(&reader, account.id).await?;
+    fragment(&InstancesFragment {
+        headline: headline(reader.lang, &account.name, counts, !instances.problem.is_empty()),
+        instances,
+        page: reader.page(Menu::Dashboard),
+    })
 }

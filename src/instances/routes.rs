@@ -63,7 +63,8 @@ impl ListQuery {
     }
 }
 
-async fn list(reader: &Reader, account: AccountId, query: &ListQuery) -> Result<List> {
+async fn list(reader: &Reader, request: &HttpRequest, owner: &CurrentAccount, query: &ListQuery) -> Result<List> {
+    let account = owner.id;
     let (filter, search, page) = (query.filter(), query.search(), query.page());
     let (pattern, default) = (search.clone(), reader.app.config.quota);
     let (mut rows, counts, usage, limit, service) = reader
@@ -93,22 +94,33 @@ async fn list(reader: &Reader, account: AccountId, query: &ListQuery) -> Result<
         refresh_url: list_url("/instances/rows", filter, &search, page),
         newer_href: if page > 0 { list_url("/instances", filter, &search, page - 1) } else { String::new() },
         older_href: if more { list_url("/instances", filter, &search, page + 1) } else { String::new() },
+        key_waiting: keys::is_waiting(request, reader, owner, None),
         search,
     })
 }
 
 /// `GET /instances`
-pub async fn index(reader: Reader, account: CurrentAccount, query: web::Query<ListQuery>) -> Result<HttpResponse> {
-    let list = list(&reader, account.id, &query).await?;
+pub async fn index(
+    reader: Reader,
+    request: HttpRequest,
+    account: CurrentAccount,
+    query: web::Query<ListQuery>,
+) -> Result<HttpResponse> {
+    let list = list(&reader, &request, &account, &query).await?;
     html(&IndexPage { page: reader.page(Menu::Instances), list })
 }
 
 /// `GET /instances/rows`: the list alone.
-pub async fn rows(reader: Reader, account: CurrentAccount, query: web::Query<ListQuery>) -> Result<HttpResponse> {
+pub async fn rows(
+    reader: Reader,
+    request: HttpRequest,
+    account: CurrentAccount,
+    query: web::Query<ListQuery>,
+) -> Result<HttpResponse> {
     if !reader.htmx {
         return Ok(see_other(&list_url("/instances", query.filter(), &query.search(), query.page())));
     }
-    let list = list(&reader, account.id, &query).await?;
+    let list = list(&reader, &request, &account, &query).await?;
     fragment(&ListFragment { page: reader.page(Menu::Instances), list })
 }
 
@@ -285,11 +297,10 @@ pub async fn create(reader: Reader, account: CurrentAccount, fields: Fields) -> 
         Placed::Ordered { instance, key } => {
             fail::fail_point!("request_written");
             reader.app.work.notify_one();
-            let target = if made.is_some() { format!("/instances/{instance}") } else { "/instances".to_owned() };
             let mut response = if reader.htmx {
-                HttpResponse::Accepted().insert_header(("HX-Location", target)).finish()
+                HttpResponse::Accepted().insert_header(("HX-Location", "/instances")).finish()
             } else {
-                see_other(&target)
+                see_other("/instances")
             };
             notice(&mut response, &reader, "notice.requested", &name)?;
             if let (Some((_, private)), Some(key)) = (made, key) {

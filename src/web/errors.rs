@@ -31,8 +31,10 @@ struct Asker {
 impl Asker {
     fn of(request: &HttpRequest) -> Self {
         let text = |name: header::HeaderName| request.headers().get(name)?.to_str().ok().map(str::to_owned);
+        // A statement of its own: reading cookies borrows the extensions again.
+        let request_id = request.extensions().get::<RequestId>().map(ToString::to_string).unwrap_or_default();
         Self {
-            request_id: request.extensions().get::<RequestId>().map(ToString::to_string).unwrap_or_default(),
+            request_id,
             htmx: request.headers().get("hx-request").is_some_and(|value| value == "true"),
             get: request.method() == Method::GET,
             here: request.uri().path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
