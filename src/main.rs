@@ -47,6 +47,9 @@ enum AdminCommand {
 
 #[actix_web::main]
 async fn main() -> ExitCode {
+    // Reads the named points at which tests freeze the process, from FAILPOINTS; they exist in test builds only.
+    #[cfg(feature = "failpoints")]
+    let _scenario = fail::FailScenario::setup();
     let cli = Cli::parse();
     match run(cli).await {
         Ok(code) => code,
