@@ -32,7 +32,7 @@ begin() {
   [ "$(id -u)" = 0 ] || die "this has to run as root"
   umask 022
   mkdir -p "$RUN"/{log,pid,done}
-  cd "$RUN"                                      # where a crashing service leaves its dump
+  cd "$RUN" || die "no $RUN"                      # where a crashing service leaves its dump
   exec 9> "$RUN/lock"                            # one up or down at a time
   flock -w 900 9 || die "another up or down has held $RUN/lock for 15 minutes"
   trap 'die "$BASH_COMMAND (${BASH_SOURCE[0]}:$LINENO); the logs are in $RUN/log/"' ERR
