@@ -92,5 +92,11 @@ pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
             )
     });
     // Blocking threads are per worker, and each may hold a connection; the pool is the bound that counts.
-    Ok(server.workers(workers).worker_max_blocking_threads(8).shutdown_timeout(10).disable_signals().listen(listener)?.run())
+    Ok(server
+        .workers(workers)
+        .worker_max_blocking_threads(8)
+        .shutdown_timeout(10)
+        .disable_signals()
+        .listen(listener)?
+        .run())
 }

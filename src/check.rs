@@ -45,7 +45,10 @@ async fn check_database(config: &Config, lines: &mut Vec<CheckLine>) -> Option<V
         }
     };
     if let Err(error) = db::migrate(&url) {
-        line(fails(format!("{error:#}"), "check database.url, that the database exists and that its user may create tables"));
+        line(fails(
+            format!("{error:#}"),
+            "check database.url, that the database exists and that its user may create tables",
+        ));
         return None;
     }
     let seeds = config.instance_templates.clone();

@@ -212,7 +212,9 @@ impl Config {
             Some(path) => figment.merge(Toml::file_exact(path)),
             None => figment.merge(Toml::file("config.toml")),
         };
-        Self::from_figment(figment.merge(Env::prefixed("FASTCLOUD_").filter(|key| key.as_str().contains("__")).split("__")))
+        Self::from_figment(
+            figment.merge(Env::prefixed("FASTCLOUD_").filter(|key| key.as_str().contains("__")).split("__")),
+        )
     }
 
     /// The committed configuration, as tests start from.

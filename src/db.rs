@@ -108,9 +108,16 @@ pub fn is_outage(error: &DieselError) -> bool {
         DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _) => true,
         DieselError::DatabaseError(_, info) => {
             let text = info.message();
-            ["gone away", "Lost connection", "Can't connect", "shutdown in progress", "Server shutdown", "Connection was killed"]
-                .iter()
-                .any(|sign| text.contains(sign))
+            [
+                "gone away",
+                "Lost connection",
+                "Can't connect",
+                "shutdown in progress",
+                "Server shutdown",
+                "Connection was killed",
+            ]
+            .iter()
+            .any(|sign| text.contains(sign))
         }
         DieselError::BrokenTransactionManager => true,
         DieselError::RollbackErrorOnCommit { rollback_error, commit_error } => {
@@ -183,7 +190,8 @@ pub fn migrate(url: &SecretString) -> anyhow::Result<Vec<String>> {
         .context("asking for the lock of the migrations")?;
     anyhow::ensure!(locked.locked == Some(1), "another process has been running migrations for a minute");
     // The lock ends with the connection.
-    let ran = conn.run_pending_migrations(MIGRATIONS).map_err(|error| anyhow::anyhow!("a migration failed: {error}"))?;
+    let ran =
+        conn.run_pending_migrations(MIGRATIONS).map_err(|error| anyhow::anyhow!("a migration failed: {error}"))?;
     Ok(ran.iter().map(ToString::to_string).collect())
 }
 

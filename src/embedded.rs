@@ -8,8 +8,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Path, PathBuf};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -107,7 +107,9 @@ impl Embedded {
         };
         wait_until_it_answers(&paths, owned.as_ref().map(|owned| owned.pid))?;
         let mut conn = MysqlConnection::establish(paths.url("").expose_secret())?;
-        conn.batch_execute("CREATE DATABASE IF NOT EXISTS fast_cloud CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")?;
+        conn.batch_execute(
+            "CREATE DATABASE IF NOT EXISTS fast_cloud CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci",
+        )?;
         Ok(Self { url: paths.url("fast_cloud"), owned })
     }
 
@@ -134,7 +136,9 @@ impl Owned {
         let until = Instant::now() + STOP;
         while self.runs() {
             if Instant::now() > until {
-                tracing::warn!("the embedded database did not stop in time; it is killed and recovers at the next start");
+                tracing::warn!(
+                    "the embedded database did not stop in time; it is killed and recovers at the next start"
+                );
                 signal(self.pid, "KILL");
                 break;
             }

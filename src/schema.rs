@@ -177,4 +177,11 @@ diesel::table! {
 
 diesel::joinable!(sessions -> accounts (account_id));
 
-diesel::allow_tables_to_appear_in_same_query!(accounts, account_quotas, sessions, instances, operations, instance_events);
+diesel::allow_tables_to_appear_in_same_query!(
+    accounts,
+    account_quotas,
+    sessions,
+    instances,
+    operations,
+    instance_events
+);

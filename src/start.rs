@@ -12,9 +12,9 @@ use tokio::sync::Notify;
 use crate::accounts::model::{Account, NewAccount, Role};
 use crate::accounts::{password, setup};
 use crate::app::{self, App};
+use crate::cloud::Compute;
 use crate::cloud::openstack::{self, OpenStack};
 use crate::cloud::practice::PracticeCompute;
-use crate::cloud::Compute;
 use crate::config::{ComputeKind, Config, Log, LogFormat};
 use crate::db::{self, Db};
 use crate::embedded::Embedded;
@@ -134,12 +134,37 @@ pub async fn create_admin(config: &Config, login_id: &str, name: &str, secret: S
     }
 }
 
+/// Reads `FAILPOINTS` (see the crate `fail`), and freezes the thread that comes to the point named in `FREEZE_AT`, so
+/// that a test can kill the process there; standard error says when it is reached.
+///
+/// # Errors
+/// When the point can't be set up.
+#[cfg(feature = "failpoints")]
+fn failpoints() -> anyhow::Result<fail::FailScenario<'static>> {
+    let scenario = fail::FailScenario::setup();
+    if let Ok(name) = std::env::var("FREEZE_AT") {
+        let freeze = {
+            let name = name.clone();
+            move || {
+                eprintln!("frozen at {name}");
+                loop {
+                    std::thread::park();
+                }
+            }
+        };
+        fail::cfg_callback(name, freeze).map_err(anyhow::Error::msg)?;
+    }
+    Ok(scenario)
+}
+
 /// Serves until SIGTERM or SIGINT, then stops cleanly: no new requests, operations ended or handed back, the embedded
 /// database stopped.
 ///
 /// # Errors
 /// When something that the portal can't be without is missing.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
+    #[cfg(feature = "failpoints")]
+    let _failpoints = failpoints()?;
     let listener = TcpListener::bind(config.server.listen)
         .with_context(|| format!("server.listen: {} can't be listened on", config.server.listen))?;
     // The clouds' login first: a typing error in it should not wait for the database.
@@ -165,10 +190,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let server = app::serve(app.clone(), listener)?;
     let handle = server.handle();
     let stop = Arc::new(Notify::new());
-    let loops = [
-        operations::worker::spawn(app.clone(), stop.clone(), GRACE),
-        sync::spawn(app.clone(), stop.clone()),
-    ];
+    let loops = [operations::worker::spawn(app.clone(), stop.clone(), GRACE), sync::spawn(app.clone(), stop.clone())];
     println!("fast cloud serves on {}", app.config.server.public_url());
     if !app.config.server.is_https() && !app.config.server.listen.ip().is_loopback() {
         tracing::warn!("served over plain http: whoever can listen in on this network can take over sessions");

@@ -72,7 +72,8 @@ pub fn login_id(text: &str) -> Checked<String> {
         return Err("validation.login_id.long");
     }
     let starts_well = id.starts_with(|c: char| c.is_ascii_alphanumeric());
-    if !starts_well || !id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-')) {
+    if !starts_well || !id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-'))
+    {
         return Err("validation.login_id.characters");
     }
     if id.len() < 4 {
@@ -152,7 +153,20 @@ mod tests {
         assert_eq!(thing_name(" \t", THING), Err("missing"));
         assert!(thing_name(&"가".repeat(63), THING).is_ok());
         assert_eq!(thing_name(&"a".repeat(64), THING), Err("too_long"));
-        for bad in ["<b>x</b>", "{{7*7}}", "a\0b", "a\u{202E}b", "pc😀", "-rf", ".hidden", "a/b", "a\nb", "a\u{200B}b", "\u{3164}", "a\"b"] {
+        for bad in [
+            "<b>x</b>",
+            "{{7*7}}",
+            "a\0b",
+            "a\u{202E}b",
+            "pc😀",
+            "-rf",
+            ".hidden",
+            "a/b",
+            "a\nb",
+            "a\u{200B}b",
+            "\u{3164}",
+            "a\"b",
+        ] {
             assert_eq!(thing_name(bad, THING), Err("characters"), "{bad:?}");
         }
     }
@@ -170,7 +184,13 @@ mod tests {
     #[test]
     fn login_ids() {
         assert_eq!(login_id(" Kim.01 ").unwrap(), "kim.01");
-        for (bad, why) in [("", "missing"), ("abc", "short"), ("ab c", "characters"), ("김하늘이", "characters"), ("a'--b", "characters")] {
+        for (bad, why) in [
+            ("", "missing"),
+            ("abc", "short"),
+            ("ab c", "characters"),
+            ("김하늘이", "characters"),
+            ("a'--b", "characters"),
+        ] {
             assert_eq!(login_id(bad), Err(format!("validation.login_id.{why}").leak() as &str), "{bad:?}");
         }
         assert_eq!(login_id(&"a".repeat(33)), Err("validation.login_id.long"));
@@ -180,7 +200,8 @@ mod tests {
     fn birth_dates() {
         let today = NaiveDate::from_ymd_opt(2026, 11, 22).unwrap();
         assert!(birth_date("2008-02-29", today).is_ok());
-        for bad in ["2009-02-29", "1899-12-31", "2026-11-23", "20081-1-1", "08-02-29", "2008/02/29", "２００８-02-29"] {
+        for bad in ["2009-02-29", "1899-12-31", "2026-11-23", "20081-1-1", "08-02-29", "2008/02/29", "２００８-02-29"]
+        {
             assert!(birth_date(bad, today).is_err(), "{bad}");
         }
     }

@@ -33,7 +33,8 @@ impl SignupForm {
         let password = password.map_err(|e| errors.password = Some(e));
         errors.password_confirm = confirm;
         let name = validation::person_name(fields.get("name")).map_err(|e| errors.name = Some(e));
-        let birth_date = validation::birth_date(fields.get("birth_date"), today).map_err(|e| errors.birth_date = Some(e));
+        let birth_date =
+            validation::birth_date(fields.get("birth_date"), today).map_err(|e| errors.birth_date = Some(e));
         match (login_id, password, name, birth_date) {
             (Ok(login_id), Ok(password), Ok(name), Ok(birth_date)) if errors == SignupErrors::default() => {
                 Ok(Self { login_id, password, name, birth_date })

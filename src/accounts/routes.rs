@@ -155,7 +155,12 @@ async fn sign_up(reader: Reader, fields: Fields, role: Role, token: Option<Strin
     match created {
         Created::Yes => {
             let mut response = see_other("/login");
-            notice(&mut response, &reader, if role == Role::Admin { "notice.admin_created" } else { "notice.signed_up" }, "")?;
+            notice(
+                &mut response,
+                &reader,
+                if role == Role::Admin { "notice.admin_created" } else { "notice.signed_up" },
+                "",
+            )?;
             Ok(response)
         }
         Created::Taken => refuse(taken_errors(), token),
@@ -248,7 +253,7 @@ pub async fn sign_in(reader: Reader, session: Session, fields: Fields) -> Result
         })
         .await?;
     if wait > 0 {
-        let text = reader.lang.t1("login.throttled", "seconds", &wait).into_owned();
+        let text = reader.lang.t1("login.throttled", "seconds", wait).into_owned();
         let mut response = with_status(StatusCode::TOO_MANY_REQUESTS, &login_page(&reader, &typed, text, next))?;
         response.headers_mut().insert(actix_web::http::header::RETRY_AFTER, wait.into());
         return Ok(response);

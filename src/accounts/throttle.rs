@@ -88,9 +88,10 @@ fn seconds_to_wait(
 /// The database's.
 pub fn count(conn: &mut MysqlConnection, subject: Subject<'_>, now: NaiveDateTime) -> QueryResult<()> {
     let key = subject.key();
-    let fresh = diesel::update(throttles::table.find(&key).filter(throttles::window_started_at.gt(now - subject.window())))
-        .set((throttles::failures.eq(throttles::failures + 1), throttles::last_at.eq(now)))
-        .execute(conn)?;
+    let fresh =
+        diesel::update(throttles::table.find(&key).filter(throttles::window_started_at.gt(now - subject.window())))
+            .set((throttles::failures.eq(throttles::failures + 1), throttles::last_at.eq(now)))
+            .execute(conn)?;
     if fresh == 0 {
         diesel::replace_into(throttles::table)
             .values((

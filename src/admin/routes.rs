@@ -43,10 +43,9 @@ pub async fn cloud(reader: Reader, _: Admin) -> Result<HttpResponse> {
         facts.push((t("cloud.facts_limit_instances"), of(limits.instances_used, limits.instances)));
         facts.push((t("cloud.facts_limit_vcpus"), of(limits.vcpus_used, limits.vcpus)));
         let ram = |mb| format::megabytes(mb);
-        let text = limits.ram_mb.map_or_else(
-            || ram(limits.ram_mb_used),
-            |limit| format!("{} / {}", ram(limits.ram_mb_used), ram(limit)),
-        );
+        let text = limits
+            .ram_mb
+            .map_or_else(|| ram(limits.ram_mb_used), |limit| format!("{} / {}", ram(limits.ram_mb_used), ram(limit)));
         facts.push((t("cloud.facts_limit_ram"), text));
     }
     let problem = service.failing_since.map(|since| {

@@ -229,7 +229,12 @@ pub trait Compute: Send + Sync {
 
     /// Gives the machine an address of an external network (name or id); the one that it has is returned when there is
     /// one. `instance` is written to the address, so that [`Compute::release_addresses`] finds it.
-    async fn attach_address(&self, server: Uuid, instance: InstanceId, network: &str) -> Result<FloatingAddress, CloudError>;
+    async fn attach_address(
+        &self,
+        server: Uuid,
+        instance: InstanceId,
+        network: &str,
+    ) -> Result<FloatingAddress, CloudError>;
     /// Gives back every address that was allocated for this instance.
     async fn release_addresses(&self, instance: InstanceId) -> Result<(), CloudError>;
 

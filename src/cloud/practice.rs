@@ -125,7 +125,8 @@ impl PracticeCompute {
     /// # Errors
     /// When the folder can't be made.
     pub fn new(dir: &Path, build: std::time::Duration) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(dir).with_context(|| format!("making the practice cloud's folder {}", dir.display()))?;
+        std::fs::create_dir_all(dir)
+            .with_context(|| format!("making the practice cloud's folder {}", dir.display()))?;
         Ok(Self {
             file: dir.join("compute.json"),
             build: TimeDelta::from_std(build).context("practice.build_seconds is too long")?,
@@ -263,17 +264,22 @@ fn write(file: &mut File, state: &State) -> std::io::Result<()> {
 
 /// The flavors of the templates that the portal ships, and a big one.
 fn flavors() -> Vec<Flavor> {
-    [("m1.nano", 1, 512, 10, 1024), ("m1.tiny", 1, 1024, 20, 2048), ("m1.small", 2, 3072, 40, 4096), ("m1.large", 4, 8192, 80, 0)]
-        .into_iter()
-        .map(|(name, vcpus, ram_mb, disk_gb, swap_mb)| Flavor {
-            id: name.to_owned(),
-            name: name.to_owned(),
-            vcpus,
-            ram_mb,
-            disk_gb,
-            swap_mb,
-        })
-        .collect()
+    [
+        ("m1.nano", 1, 512, 10, 1024),
+        ("m1.tiny", 1, 1024, 20, 2048),
+        ("m1.small", 2, 3072, 40, 4096),
+        ("m1.large", 4, 8192, 80, 0),
+    ]
+    .into_iter()
+    .map(|(name, vcpus, ram_mb, disk_gb, swap_mb)| Flavor {
+        id: name.to_owned(),
+        name: name.to_owned(),
+        vcpus,
+        ram_mb,
+        disk_gb,
+        swap_mb,
+    })
+    .collect()
 }
 
 fn named(name: &str) -> Vec<Named> {

@@ -70,7 +70,9 @@ pub async fn show(reader: Reader, account: CurrentAccount) -> Result<HttpRespons
     let (instances, counts) = card(&reader, account.id).await?;
     html(&ShowPage {
         headline: headline(reader.lang, &account.name, counts, !instances.problem.is_empty()),
-        instances, page: reader.page(Menu::Dashboard) })
+        instances,
+        page: reader.page(Menu::Dashboard),
+    })
 }
 
 /// `GET /dashboard/instances`: the card alone.

@@ -11,7 +11,8 @@ pub fn sentence(lang: Lang, key: &str, values: &[(&str, &str)]) -> Cow<'static, 
     if values.is_empty() {
         return text;
     }
-    let (names, values): (Vec<&str>, Vec<String>) = values.iter().map(|(name, value)| (*name, (*value).to_owned())).unzip();
+    let (names, values): (Vec<&str>, Vec<String>) =
+        values.iter().map(|(name, value)| (*name, (*value).to_owned())).unzip();
     Cow::Owned(rust_i18n::replace_patterns(&text, &names, &values))
 }
 

@@ -10,13 +10,26 @@ use crate::web::body::Fields;
 /// What is wrong, by field: names of sentences.
 pub type Errors = BTreeMap<&'static str, &'static str>;
 
-const NAME: [&str; 3] =
-    ["validation.template_form.name_missing", "validation.template_form.too_long", "validation.template_form.characters"];
+const NAME: [&str; 3] = [
+    "validation.template_form.name_missing",
+    "validation.template_form.too_long",
+    "validation.template_form.characters",
+];
 
 /// The names of the fields that the page repeats.
 pub const FIELDS: [&str; 12] = [
-    "name", "purpose_ko", "purpose_en", "image", "flavor", "network", "floating_network", "security_groups", "key_pair",
-    "ssh_user", "user_data", "position",
+    "name",
+    "purpose_ko",
+    "purpose_en",
+    "image",
+    "flavor",
+    "network",
+    "floating_network",
+    "security_groups",
+    "key_pair",
+    "ssh_user",
+    "user_data",
+    "position",
 ];
 
 fn sentence(text: &str, error: &'static str) -> Checked<String> {
@@ -45,7 +58,11 @@ fn user_data(text: &str) -> Checked<String> {
 ///
 /// # Errors
 /// Every field that is wrong.
-pub fn parse(fields: &Fields, catalogue: Option<&Catalogue>, before: Option<[u32; 4]>) -> Result<TemplateChanges, Errors> {
+pub fn parse(
+    fields: &Fields,
+    catalogue: Option<&Catalogue>,
+    before: Option<[u32; 4]>,
+) -> Result<TemplateChanges, Errors> {
     let mut errors = Errors::new();
     let mut take = |name: &'static str, checked: Checked<String>| {
         checked.unwrap_or_else(|error| {
@@ -60,8 +77,12 @@ pub fn parse(fields: &Fields, catalogue: Option<&Catalogue>, before: Option<[u32
     let name = take("name", thing_name(fields.get("name"), NAME));
     let purpose_ko = take("purpose_ko", sentence(fields.get("purpose_ko"), "validation.template_form.characters"));
     let purpose_en = take("purpose_en", sentence(fields.get("purpose_en"), "validation.template_form.characters"));
-    let image = take("image", needed("image", "validation.template_form.image_missing", "validation.template_form.characters"));
-    let flavor = take("flavor", needed("flavor", "validation.template_form.flavor_missing", "validation.template_form.characters"));
+    let image =
+        take("image", needed("image", "validation.template_form.image_missing", "validation.template_form.characters"));
+    let flavor = take(
+        "flavor",
+        needed("flavor", "validation.template_form.flavor_missing", "validation.template_form.characters"),
+    );
     let network = take("network", cloud_name(fields.get("network"), "validation.template_form.characters"));
     let floating = cloud_name(fields.get("floating_network"), "validation.template_form.characters");
     let floating_network = take("floating_network", floating);

@@ -5,11 +5,8 @@ use crate::validation::thing_name;
 use crate::web::body::Fields;
 
 /// Sentences of the name field.
-pub const NAME: [&str; 3] = [
-    "validation.instance_name.missing",
-    "validation.instance_name.too_long",
-    "validation.instance_name.characters",
-];
+pub const NAME: [&str; 3] =
+    ["validation.instance_name.missing", "validation.instance_name.too_long", "validation.instance_name.characters"];
 
 /// What was chosen about the SSH key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -99,7 +99,10 @@ impl Spec {
             ssh_user: template.ssh_user.clone(),
             user_data: template.user_data.clone(),
             public_key: key.map(|key| key.public_key.clone()),
-            key_file: key.filter(|key| key.generated).map(|key| crate::keys::model::file_name(key.id)).unwrap_or_default(),
+            key_file: key
+                .filter(|key| key.generated)
+                .map(|key| crate::keys::model::file_name(key.id))
+                .unwrap_or_default(),
         }
     }
 }
@@ -279,7 +282,12 @@ impl Instance {
     ///
     /// # Errors
     /// Not found, when it is somebody else's, too; the database's.
-    pub fn request(conn: &mut MysqlConnection, account: AccountId, id: InstanceId, action: Action) -> QueryResult<bool> {
+    pub fn request(
+        conn: &mut MysqlConnection,
+        account: AccountId,
+        id: InstanceId,
+        action: Action,
+    ) -> QueryResult<bool> {
         let (transition, kind) = match action {
             Action::Start => (Transition::Starting, Kind::StartRequested),
             Action::Stop => (Transition::Stopping, Kind::StopRequested),
@@ -369,12 +377,7 @@ impl Instance {
             "CASE WHEN transition IS NOT NULL OR status = 'building' THEN 0 \
              WHEN status IN ('error', 'unknown') THEN 1 ELSE 2 END",
         );
-        query
-            .order((first, instances::id.desc()))
-            .offset(offset)
-            .limit(limit)
-            .select(Self::as_select())
-            .load(conn)
+        query.order((first, instances::id.desc())).offset(offset).limit(limit).select(Self::as_select()).load(conn)
     }
 
     /// # Errors
@@ -680,4 +683,3 @@ pub mod seen {
         })
     }
 }
-

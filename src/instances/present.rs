@@ -55,7 +55,9 @@ impl<'a> Context<'a> {
             (Some(Transition::Deleting), _) => ("deleting", false),
             (_, Status::Building) => ("building", false),
             (_, Status::Error) => ("error", false),
-            (_, Status::Active | Status::Stopped | Status::Unknown) if self.silent_since().is_some() => ("unknown", true),
+            (_, Status::Active | Status::Stopped | Status::Unknown) if self.silent_since().is_some() => {
+                ("unknown", true)
+            }
             (Some(Transition::Rebooting), _) => ("rebooting", false),
             (_, status) => (status.name(), false),
         }

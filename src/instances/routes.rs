@@ -5,13 +5,13 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use diesel::mysql::MysqlConnection;
 use serde::Deserialize;
 
+use super::events;
 use super::forms::{KeyWish, LaunchErrors, LaunchForm};
 use super::model::{Filter, Instance, LaunchRefusal, PAGE};
 use super::present::{Context, list_url};
 use super::views::{
     DeletePage, DetailFragment, IndexPage, KeyChoice, List, ListFragment, NewPage, RowFragment, ShowPage, TemplateCard,
 };
-use super::events;
 use crate::cloud::Catalogue;
 use crate::cloud_services::{self, CloudService};
 use crate::config::Quota;
@@ -178,12 +178,13 @@ fn cards(context: &Context<'_>, offer: &Offer, chosen: &str) -> Vec<TemplateCard
             } else {
                 lang.t("templates.blocked_quota").into_owned()
             };
-            let checked = blocked.is_empty() && (chosen == template.id.to_string() || (chosen.is_empty() && !any_checked));
+            let checked =
+                blocked.is_empty() && (chosen == template.id.to_string() || (chosen.is_empty() && !any_checked));
             any_checked |= checked;
             let swap = if template.swap_mb == 0 {
                 String::new()
             } else {
-                lang.t1("instances.swap", "size", &format::megabytes(template.swap_mb)).into_owned()
+                lang.t1("instances.swap", "size", format::megabytes(template.swap_mb)).into_owned()
             };
             TemplateCard {
                 id: template.id.to_string(),
@@ -209,7 +210,11 @@ fn cards(context: &Context<'_>, offer: &Offer, chosen: &str) -> Vec<TemplateCard
 }
 
 fn key_choices(lang: Lang, keys: &[SshKey], chosen: &str) -> Vec<KeyChoice> {
-    let new = KeyChoice { value: "new".to_owned(), label: lang.t("instances.new.keys_new").into_owned(), checked: chosen == "new" };
+    let new = KeyChoice {
+        value: "new".to_owned(),
+        label: lang.t("instances.new.keys_new").into_owned(),
+        checked: chosen == "new",
+    };
     let own = keys.iter().map(|key| KeyChoice {
         value: key.id.to_string(),
         label: key.name.clone(),
@@ -344,7 +349,9 @@ fn place(
                 stored = Some(id);
                 Some(SshKey::find(conn, account, id)?)
             }
-            None => return refused(LaunchErrors { ssh_key: Some("validation.public_key.too_many"), ..Default::default() }),
+            None => {
+                return refused(LaunchErrors { ssh_key: Some("validation.public_key.too_many"), ..Default::default() });
+            }
         },
         (KeyWish::Own(id), None) => match SshKey::find(conn, account, *id) {
             Ok(key) => Some(key),
@@ -355,8 +362,7 @@ fn place(
         },
         (_, None) => SshKey::list(conn, account)?.into_iter().next(),
     };
-    let launched =
-        Instance::launch(conn, account, &form.name, &template, key.as_ref(), &form.launch_key, default);
+    let launched = Instance::launch(conn, account, &form.name, &template, key.as_ref(), &form.launch_key, default);
     let undo = |conn: &mut MysqlConnection| match stored {
         Some(id) => SshKey::delete(conn, account, id),
         None => Ok(()),
@@ -364,7 +370,8 @@ fn place(
     match launched {
         Ok(instance) => {
             let row = Instance::find(conn, account, instance)?;
-            let used = row.spec().ok().and_then(|spec| spec.public_key) == key.as_ref().map(|key| key.public_key.clone());
+            let used =
+                row.spec().ok().and_then(|spec| spec.public_key) == key.as_ref().map(|key| key.public_key.clone());
             if !used {
                 // The second click of two: the first one's key is the one that counts.
                 undo(conn)?;
@@ -383,7 +390,12 @@ fn place(
     }
 }
 
-async fn load_detail(reader: &Reader, request: &HttpRequest, account: &CurrentAccount, id: InstanceId) -> Result<super::views::Detail> {
+async fn load_detail(
+    reader: &Reader,
+    request: &HttpRequest,
+    account: &CurrentAccount,
+    id: InstanceId,
+) -> Result<super::views::Detail> {
     let owner = account.id;
     let (row, history, service) = reader
         .app

@@ -94,7 +94,8 @@ async fn refused(app: &Arc<App>, operation: &Operation, error: CloudError) -> Ou
             }
             let (id, text) = (operation.instance, error.to_string());
             // Only for the page; the operation's own error is written with the outcome.
-            if let Err(error) = app.db.run(move |conn| Ok(progress::waits(conn, id, "waiting_for_cloud", &text)?)).await {
+            if let Err(error) = app.db.run(move |conn| Ok(progress::waits(conn, id, "waiting_for_cloud", &text)?)).await
+            {
                 tracing::warn!(%error, "the reason for waiting could not be written");
             }
         }

@@ -69,7 +69,9 @@ impl NewKey {
         }
         let mut key = PublicKey::from_openssh(text).map_err(|_| "validation.public_key.invalid")?;
         let strong = match key.algorithm() {
-            Algorithm::Ed25519 | Algorithm::Ecdsa { .. } | Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256 => true,
+            Algorithm::Ed25519 | Algorithm::Ecdsa { .. } | Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256 => {
+                true
+            }
             Algorithm::Rsa { .. } => key.key_data().rsa().is_some_and(|rsa| rsa.n.as_bytes().len() >= 256),
             _ => false,
         };
@@ -183,7 +185,11 @@ mod tests {
             (&format!("command=\"sh\" {}", made.public_key), "invalid"),
             (&"x".repeat(9_000), "invalid"),
         ] {
-            assert_eq!(NewKey::parse("k".to_owned(), text).unwrap_err(), format!("validation.public_key.{why}"), "{text}");
+            assert_eq!(
+                NewKey::parse("k".to_owned(), text).unwrap_err(),
+                format!("validation.public_key.{why}"),
+                "{text}"
+            );
         }
     }
 }

@@ -54,7 +54,11 @@ pub fn hand_over(
 }
 
 /// What waits in the browser for this account: the key's id, the mini PC's, the private key.
-fn waiting(request: &HttpRequest, reader: &Reader, account: &CurrentAccount) -> Option<(SshKeyId, InstanceId, SecretString)> {
+fn waiting(
+    request: &HttpRequest,
+    reader: &Reader,
+    account: &CurrentAccount,
+) -> Option<(SshKeyId, InstanceId, SecretString)> {
     let name = cookie_name(reader.app.config.server.is_https());
     let mut jar = CookieJar::new();
     jar.add_original(request.cookie(name)?.into_owned());
@@ -68,7 +72,12 @@ fn waiting(request: &HttpRequest, reader: &Reader, account: &CurrentAccount) -> 
 }
 
 /// Whether a private key waits to be downloaded, for this mini PC or at all.
-pub fn is_waiting(request: &HttpRequest, reader: &Reader, account: &CurrentAccount, instance: Option<InstanceId>) -> bool {
+pub fn is_waiting(
+    request: &HttpRequest,
+    reader: &Reader,
+    account: &CurrentAccount,
+    instance: Option<InstanceId>,
+) -> bool {
     waiting(request, reader, account).is_some_and(|(_, of, _)| instance.is_none_or(|id| id == of))
 }
 
@@ -150,7 +159,8 @@ pub async fn generate(reader: Reader, account: CurrentAccount, fields: Fields) -
     match stored {
         Some(key) => Ok(download(key, &private)),
         None => {
-            let errors = ProfileErrors { public_key: Some("validation.public_key.too_many"), ..ProfileErrors::default() };
+            let errors =
+                ProfileErrors { public_key: Some("validation.public_key.too_many"), ..ProfileErrors::default() };
             with_status(StatusCode::UNPROCESSABLE_ENTITY, &profile_page(&reader, &account, errors).await?)
         }
     }

@@ -90,9 +90,11 @@ pub fn enqueue(
 /// # Errors
 /// The database's.
 pub fn cancel_waiting(conn: &mut MysqlConnection, instance: InstanceId) -> QueryResult<usize> {
-    diesel::update(operations::table.filter(operations::resource_id.eq(instance)).filter(operations::state.eq("queued")))
-        .set((operations::state.eq("cancelled"), operations::updated_at.eq(db::now())))
-        .execute(conn)
+    diesel::update(
+        operations::table.filter(operations::resource_id.eq(instance)).filter(operations::state.eq("queued")),
+    )
+    .set((operations::state.eq("cancelled"), operations::updated_at.eq(db::now())))
+    .execute(conn)
 }
 
 #[derive(QueryableByName)]
@@ -177,7 +179,12 @@ fn chrono_of(duration: std::time::Duration) -> Duration {
 ///
 /// # Errors
 /// The database's.
-pub fn renew(conn: &mut MysqlConnection, id: OperationId, worker: Uuid, lease: std::time::Duration) -> QueryResult<bool> {
+pub fn renew(
+    conn: &mut MysqlConnection,
+    id: OperationId,
+    worker: Uuid,
+    lease: std::time::Duration,
+) -> QueryResult<bool> {
     let renewed = diesel::update(ours(id, worker))
         .set(operations::leased_until.eq(db::now() + chrono_of(lease)))
         .execute(conn)?;

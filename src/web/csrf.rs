@@ -95,7 +95,6 @@ pub async fn guard(
     next.call(request).await
 }
 
-
 /// The browser's word on where the request comes from. Other clients say nothing and need the token only.
 fn same_origin(request: &ServiceRequest, app: &App) -> Result<(), Error> {
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());

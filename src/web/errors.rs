@@ -147,7 +147,8 @@ fn links(asker: &Asker, error: &Error) -> Vec<(String, String)> {
             vec![again(local_path(&asker.here, "/").to_owned()), home]
         }
         Error::Csrf(_) => {
-            let path = asker.referer.as_deref().and_then(|url| url::Url::parse(url).ok()).map(|url| url.path().to_owned());
+            let path =
+                asker.referer.as_deref().and_then(|url| url::Url::parse(url).ok()).map(|url| url.path().to_owned());
             vec![again(path.as_deref().map_or("/", |path| local_path(path, "/")).to_owned()), home]
         }
         _ => vec![home],

@@ -14,7 +14,7 @@ pub fn ago(lang: Lang, then: NaiveDateTime, now: NaiveDateTime) -> String {
         3600..86_400 => ("ago.hours", seconds / 3600),
         _ => ("ago.days", seconds / 86_400),
     };
-    lang.t1(key, "n", &number).into_owned()
+    lang.t1(key, "n", number).into_owned()
 }
 
 /// How old what is shown is; `interval` is how often it is checked. Three checks missed make it stale.
@@ -45,7 +45,7 @@ pub fn clock(at: NaiveDateTime, now: NaiveDateTime, zone: Tz) -> String {
 pub fn megabytes(mb: u32) -> String {
     match mb {
         0..1024 => format!("{mb} MB"),
-        _ if mb % 1024 == 0 => format!("{} GB", mb / 1024),
+        _ if mb.is_multiple_of(1024) => format!("{} GB", mb / 1024),
         _ => format!("{:.1} GB", f64::from(mb) / 1024.0),
     }
 }

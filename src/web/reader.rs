@@ -224,7 +224,8 @@ mod tests {
     #[test]
     fn only_our_own_paths_are_gone_on_to() {
         assert_eq!(local_path("/instances?page=2", "/x"), "/instances?page=2");
-        for foreign in ["//evil.example", "/\\evil.example", "https://evil.example", "", "instances", "/a\r\nb", "/가"] {
+        for foreign in ["//evil.example", "/\\evil.example", "https://evil.example", "", "instances", "/a\r\nb", "/가"]
+        {
             assert_eq!(local_path(foreign, "/x"), "/x", "{foreign:?}");
         }
     }
