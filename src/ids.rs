@@ -86,6 +86,14 @@ id!(
     SshKeyId
 );
 id!(
+    /// A machine's id in the cloud (Nova's).
+    NovaId
+);
+id!(
+    /// A line of an instance's history.
+    EventId
+);
+id!(
     /// A piece of work that a cloud is asked for.
     OperationId
 );

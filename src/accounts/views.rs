@@ -21,6 +21,9 @@ pub struct SignupPage {
     /// The first admin's page: another heading, and the token of the one-time link in a hidden field `token`.
     pub setup_token: Option<String>,
     pub login_id: Field,
+    /// Said below the field when the id was asked for without JavaScript (`GET /signup/check` as a page) and is free;
+    /// else empty.
+    pub login_id_free: String,
     /// Never holds a value.
     pub password: Field,
     pub password_confirm: Field,
@@ -37,7 +40,6 @@ pub struct LoginIdCheck {
     pub ok: bool,
     pub text: String,
 }
-
 
 /// `GET /login`, and `POST /login` refused (422, or 429 when throttled).
 #[derive(Template)]

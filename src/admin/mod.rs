@@ -1,1 +1,4 @@
+//! The admin's view of the cloud.
+
+pub mod routes;
 pub mod views;

@@ -161,6 +161,13 @@ pub struct Catalogue {
     pub limits: Option<Limits>,
 }
 
+impl Catalogue {
+    /// A flavor by its name or id.
+    pub fn flavor(&self, name: &str) -> Option<&Flavor> {
+        self.flavors.iter().find(|flavor| flavor.id == name || flavor.name == name)
+    }
+}
+
 /// The project's limits in the cloud (Nova's absolute limits). -1 in Nova, no limit, is None.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {

@@ -1,1 +1,4 @@
+//! The dashboard: the first page after log-in.
+
+pub mod routes;
 pub mod views;

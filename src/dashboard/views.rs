@@ -15,11 +15,13 @@ pub struct ShowPage {
     pub instances: InstancesCard,
 }
 
-/// The card of mini PCs. Root element `#dashboard-instances`; `GET /dashboard/instances` for htmx while unsettled.
+/// The headline and the card of mini PCs. Root element `#dashboard-instances`; `GET /dashboard/instances` for htmx while unsettled.
 #[derive(Template)]
 #[template(path = "dashboard/_instances.html")]
 pub struct InstancesFragment {
     pub page: Page,
+    /// As [`ShowPage::headline`]: it is refreshed with what it speaks of.
+    pub headline: String,
     pub instances: InstancesCard,
 }
 
@@ -34,4 +36,11 @@ pub struct InstancesCard {
     pub refresh_seconds: Option<u32>,
     /// The cloud does not answer: since when, in words; empty when it does.
     pub problem: String,
+}
+
+impl InstancesCard {
+    /// Nothing was rented.
+    pub fn is_empty(&self) -> bool {
+        self.total == 0
+    }
 }

@@ -14,3 +14,8 @@ pub fn sentence(lang: Lang, key: &str, values: &[(&str, &str)]) -> Cow<'static, 
     let (names, values): (Vec<&str>, Vec<String>) = values.iter().map(|(name, value)| (*name, (*value).to_owned())).unzip();
     Cow::Owned(rust_i18n::replace_patterns(&text, &names, &values))
 }
+
+/// Whether there is a sentence of this name.
+pub fn exists(key: &str) -> bool {
+    crate::_rust_i18n_try_translate(Lang::Ko.code(), key).is_some()
+}

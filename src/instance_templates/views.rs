@@ -53,6 +53,7 @@ pub struct FormPage {
     pub flavor: Field,
     pub flavors: Vec<Choice>,
     pub network: Field,
+    /// With the empty choice (the only network there is), as in the other lists that may be left empty.
     pub networks: Vec<Choice>,
     /// Empty value: no floating address.
     pub floating_network: Field,

@@ -37,6 +37,57 @@ pub struct Row {
     pub csrf_token: String,
 }
 
+impl Row {
+    /// The symbol of its status.
+    pub fn icon(&self) -> &'static str {
+        status_icon(self.status)
+    }
+
+    /// Under way to somewhere although its status is a settled one (active, and stopping): the symbol turns.
+    pub fn busy(&self) -> bool {
+        self.unsettled && matches!(self.status, "active" | "stopped")
+    }
+
+    pub fn is_error(&self) -> bool {
+        self.status == "error"
+    }
+
+    pub fn is_unknown(&self) -> bool {
+        self.status == "unknown"
+    }
+
+    pub fn is_building(&self) -> bool {
+        self.status == "building"
+    }
+
+    pub fn is_active(&self) -> bool {
+        self.status == "active"
+    }
+
+    /// Selects its row, for htmx.
+    pub fn selector(&self) -> String {
+        format!("#instance-{}", self.id)
+    }
+
+    /// The address to show: the one that can be reached from farther away.
+    pub fn address(&self) -> &str {
+        if self.floating_ip.is_empty() { &self.ip_address } else { &self.floating_ip }
+    }
+}
+
+/// The symbol of a status in the pages' sprite.
+pub fn status_icon(status: &str) -> &'static str {
+    match status {
+        "building" => "st-build",
+        "active" => "st-on",
+        "stopped" => "st-off",
+        "rebooting" => "st-again",
+        "deleting" => "st-del",
+        "error" => "st-err",
+        _ => "st-unk",
+    }
+}
+
 /// Use of one resource against its limit.
 #[derive(Debug, Clone, Default)]
 pub struct QuotaBar {
@@ -52,6 +103,57 @@ pub struct QuotaBar {
     pub percent: u32,
     pub near: bool,
     pub full: bool,
+}
+
+/// A piece of a quota's bar, in percent of its width: `is-used`, `is-add` or the empty track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    pub x: String,
+    pub width: String,
+    pub class: &'static str,
+}
+
+/// Up to how many countable things are drawn as slots; more are a bar.
+const SLOTS: u32 = 16;
+
+impl QuotaBar {
+    /// The bar as it is.
+    pub fn pieces(&self) -> Vec<Piece> {
+        self.pieces_from(self.used, self.percent)
+    }
+
+    /// The bar after `self`, with what it would take more than `now` drawn apart.
+    pub fn pieces_after(&self, now: &QuotaBar) -> Vec<Piece> {
+        self.pieces_from(now.used, now.percent)
+    }
+
+    /// The bar with the part above `used` (`percent`) as an addition.
+    fn pieces_from(&self, used: u32, percent: u32) -> Vec<Piece> {
+        let piece = |x: f64, width: f64, class| Piece { x: format!("{x:.2}%"), width: format!("{width:.2}%"), class };
+        if self.kind == "ram" || self.limit == 0 || self.limit > SLOTS {
+            let now = f64::from(percent.min(100));
+            let after = f64::from(self.percent.min(100));
+            let mut pieces = vec![piece(0.0, 100.0, "")];
+            if after > now {
+                pieces.push(piece(now, after - now, "is-add"));
+            }
+            pieces.push(piece(0.0, now.min(after), "is-used"));
+            return pieces;
+        }
+        let step = 100.0 / f64::from(self.limit);
+        let gap = if self.limit == 1 { 0.0 } else { 1.2 };
+        (0..self.limit)
+            .map(|slot| {
+                let class = match slot {
+                    slot if slot < used.min(self.used) => "is-used",
+                    slot if slot < self.used => "is-add",
+                    _ => "",
+                };
+                let gap = if slot + 1 == self.limit { 0.0 } else { gap };
+                piece(f64::from(slot) * step, step - gap, class)
+            })
+            .collect()
+    }
 }
 
 /// A link above the list that narrows it.
@@ -98,6 +200,19 @@ pub struct List {
     /// Empty when there is none.
     pub newer_href: String,
     pub older_href: String,
+    /// As [`Detail::key_waiting`]: whoever has just rented a mini PC lands on the list.
+    pub key_waiting: bool,
+}
+
+impl List {
+    /// Nothing was rented, as opposed to nothing found.
+    pub fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
+    pub fn has_pages(&self) -> bool {
+        !self.newer_href.is_empty() || !self.older_href.is_empty()
+    }
 }
 
 /// `GET /instances/{id}/row` for htmx: the row alone, as after start, stop, reboot and delete from the list.
@@ -159,6 +274,28 @@ pub struct NewPage {
     pub error: String,
 }
 
+impl NewPage {
+    /// Whether anything can be chosen.
+    pub fn can_rent(&self) -> bool {
+        self.templates.iter().any(|template| template.blocked.is_empty())
+    }
+
+    /// Whether a pair is made for this PC unless something else is chosen: what the closed fold says.
+    pub fn makes_key(&self) -> bool {
+        self.keys.iter().find(|key| key.checked).or(self.keys.first()).is_none_or(|key| key.value == "new")
+    }
+
+    /// The key that is chosen unless something else is: what the closed fold says.
+    pub fn chosen_key(&self) -> &str {
+        self.keys.iter().find(|key| key.checked).or(self.keys.first()).map_or("", |key| key.label.as_str())
+    }
+
+    /// The first is chosen unless another is.
+    pub fn key_checked(&self, key: &KeyChoice, index: &usize) -> bool {
+        key.checked || (*index == 0 && !self.keys.iter().any(|key| key.checked))
+    }
+}
+
 /// One thing that happened to a mini PC, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct Event {
@@ -170,6 +307,12 @@ pub struct Event {
     /// "오늘 13:20" and RFC 3339.
     pub when: String,
     pub at: String,
+}
+
+impl Event {
+    pub fn icon(&self) -> &'static str {
+        status_icon(self.status)
+    }
 }
 
 /// How to get in by SSH. None until there is an address.
@@ -219,6 +362,13 @@ pub struct Detail {
     pub steps: Vec<(String, bool)>,
 }
 
+impl Detail {
+    /// Whether this step, counted from 0, is the one that is under way: the first that isn't done.
+    pub fn step_now(&self, index: &usize) -> bool {
+        self.steps.iter().position(|(_, done)| !done) == Some(*index)
+    }
+}
+
 /// `GET /instances/{id}/delete`: the question, without JavaScript a page of its own.
 #[derive(Template)]
 #[template(path = "instances/delete.html")]
@@ -226,4 +376,38 @@ pub struct DeletePage {
     pub page: Page,
     pub row: Row,
     pub size: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classes(pieces: &[Piece]) -> Vec<&'static str> {
+        pieces.iter().map(|piece| piece.class).collect()
+    }
+
+    #[test]
+    fn countable_things_are_slots() {
+        let now = QuotaBar { kind: "instances", used: 1, limit: 3, percent: 33, ..QuotaBar::default() };
+        let after = QuotaBar { used: 2, percent: 66, ..now.clone() };
+        assert_eq!(classes(&now.pieces()), ["is-used", "", ""]);
+        assert_eq!(classes(&after.pieces_after(&now)), ["is-used", "is-add", ""]);
+    }
+
+    #[test]
+    fn measurable_things_are_a_bar() {
+        let now = QuotaBar { kind: "ram", used: 512, limit: 4_096, percent: 12, ..QuotaBar::default() };
+        let after = QuotaBar { used: 1_024, percent: 25, ..now.clone() };
+        assert_eq!(classes(&now.pieces()), ["", "is-used"]);
+        let pieces = after.pieces_after(&now);
+        assert_eq!(classes(&pieces), ["", "is-add", "is-used"]);
+        assert_eq!((pieces[1].x.as_str(), pieces[1].width.as_str()), ("12.00%", "13.00%"));
+    }
+
+    #[test]
+    fn more_than_the_limit_stays_within_the_bar() {
+        let over = QuotaBar { kind: "vcpus", used: 9, limit: 4, percent: 225, ..QuotaBar::default() };
+        assert_eq!(classes(&over.pieces()), ["is-used"; 4]);
+        assert_eq!(QuotaBar { kind: "ram", percent: 225, ..over }.pieces()[1].width, "100.00%");
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, SecondsFormat, Utc};
+
 /// The language of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Lang {
@@ -30,7 +32,7 @@ impl Lang {
     }
 
     /// `tv` with one value, for templates.
-    pub fn t1(self, key: &str, name: &str, value: &dyn std::fmt::Display) -> Cow<'static, str> {
+    pub fn t1(self, key: &str, name: &str, value: impl std::fmt::Display) -> Cow<'static, str> {
         crate::i18n::sentence(self, key, &[(name, &value.to_string())])
     }
 }
@@ -117,12 +119,38 @@ impl Page {
         self.lang.tv(key, values)
     }
 
-    pub fn t1(&self, key: &str, name: &str, value: &dyn std::fmt::Display) -> Cow<'static, str> {
+    pub fn t1(&self, key: &str, name: &str, value: impl std::fmt::Display) -> Cow<'static, str> {
         self.lang.t1(key, name, value)
     }
 
     pub fn signed_in(&self) -> bool {
         self.account.is_some()
+    }
+
+    pub fn is_admin(&self) -> bool {
+        self.account.as_ref().is_some_and(|account| account.is_admin)
+    }
+
+    /// The address of a static file, with its content's hash.
+    pub fn asset(&self, path: &str) -> String {
+        super::assets::href(path)
+    }
+
+    pub fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    /// The value of `aria-current` of a menu's entry, by its name: `page` where we are, else empty.
+    pub fn current(&self, entry: &str) -> &'static str {
+        let current = match self.menu {
+            Menu::None => "",
+            Menu::Dashboard => "dashboard",
+            Menu::Instances => "instances",
+            Menu::Profile => "profile",
+            Menu::Templates => "templates",
+            Menu::Cloud => "cloud",
+        };
+        if entry == current { "page" } else { "" }
     }
 }
 
@@ -137,6 +165,37 @@ pub struct Age {
     pub live: bool,
     /// Three checks missed: orange.
     pub stale: bool,
+    /// How many seconds old it is; the page goes on counting from there. None: never checked.
+    pub seconds: Option<u32>,
+    /// From how many seconds on it is stale.
+    pub stale_after: u32,
+}
+
+impl Age {
+    /// The age, at `now`, of what was checked at `at`.
+    pub fn of(lang: Lang, at: DateTime<Utc>, now: DateTime<Utc>, stale_after: u32) -> Self {
+        let seconds = u32::try_from((now - at).num_seconds().max(0)).unwrap_or(u32::MAX);
+        let (key, n) = match seconds {
+            0..60 => ("age.seconds", seconds),
+            60..3_600 => ("age.minutes", seconds / 60),
+            3_600..86_400 => ("age.hours", seconds / 3_600),
+            _ => ("age.days", seconds / 86_400),
+        };
+        let stale = seconds >= stale_after;
+        Self {
+            text: lang.t1(key, "n", n).into_owned(),
+            at: at.to_rfc3339_opts(SecondsFormat::Secs, true),
+            live: seconds < 60 && !stale,
+            stale,
+            seconds: Some(seconds),
+            stale_after,
+        }
+    }
+
+    /// Nothing was checked yet.
+    pub fn never(lang: Lang) -> Self {
+        Self { text: lang.t("age.never").into_owned(), ..Self::default() }
+    }
 }
 
 /// A field of a form: its value as typed, and what is wrong with it.
@@ -154,5 +213,29 @@ impl Field {
 
     pub fn has_error(&self) -> bool {
         !self.error.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    fn aged(seconds: i64) -> Age {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        Age::of(Lang::Ko, now - TimeDelta::seconds(seconds), now, 180)
+    }
+
+    #[test]
+    fn an_age_is_live_then_plain_then_stale() {
+        assert_eq!((aged(12).text.as_str(), aged(12).live, aged(12).stale), ("12초 전 기준", true, false));
+        assert_eq!((aged(120).text.as_str(), aged(120).live, aged(120).stale), ("2분 전 기준", false, false));
+        assert_eq!((aged(7_300).text.as_str(), aged(7_300).live, aged(7_300).stale), ("2시간 전 기준", false, true));
+    }
+
+    #[test]
+    fn a_clock_that_runs_ahead_is_no_negative_age() {
+        assert_eq!(aged(-30).seconds, Some(0));
     }
 }

@@ -1,0 +1,74 @@
+//! Handlers of the admin's page of the cloud.
+
+use actix_web::HttpResponse;
+
+use super::views::{CloudPage, StrayRow};
+use crate::cloud_services::{self, COMPUTE, CloudService};
+use crate::error::Result;
+use crate::instances::present::Context;
+use crate::operations::model as operations;
+use crate::strays;
+use crate::web::format;
+use crate::web::page::Menu;
+use crate::web::reader::{Admin, Reader};
+use crate::web::respond::html;
+
+/// `GET /admin/cloud`
+pub async fn cloud(reader: Reader, _: Admin) -> Result<HttpResponse> {
+    let (service, catalogue, strays, open) = reader
+        .app
+        .db
+        .run(|conn| {
+            Ok((
+                CloudService::load(conn, COMPUTE)?,
+                cloud_services::catalogue(conn, COMPUTE)?,
+                strays::list(conn)?,
+                operations::open(conn)?,
+            ))
+        })
+        .await?;
+    let context = Context::new(reader.lang, &reader.app, &service, reader.csrf_token());
+    let zone = reader.app.config.server.time_zone;
+    let t = |key: &str| reader.lang.t(key).into_owned();
+    let mut facts = vec![
+        (t("cloud.facts_servers"), service.seen.to_string()),
+        (t("cloud.facts_duration"), format!("{} ms", service.duration_ms)),
+        (t("cloud.facts_operations"), open.to_string()),
+    ];
+    if let Some(limits) = catalogue.and_then(|(catalogue, _)| catalogue.limits) {
+        let of = |used: u32, limit: Option<u32>| match limit {
+            Some(limit) => format!("{used} / {limit}"),
+            None => used.to_string(),
+        };
+        facts.push((t("cloud.facts_limit_instances"), of(limits.instances_used, limits.instances)));
+        facts.push((t("cloud.facts_limit_vcpus"), of(limits.vcpus_used, limits.vcpus)));
+        let ram = |mb| format::megabytes(mb);
+        let text = limits.ram_mb.map_or_else(
+            || ram(limits.ram_mb_used),
+            |limit| format!("{} / {}", ram(limits.ram_mb_used), ram(limit)),
+        );
+        facts.push((t("cloud.facts_limit_ram"), text));
+    }
+    let problem = service.failing_since.map(|since| {
+        let time = format::clock(since, context.now, zone);
+        reader.lang.t1("cloud.silent_since", "time", &time).into_owned()
+    });
+    html(&CloudPage {
+        compute: t(if reader.app.compute.simulated() { "cloud.practice" } else { "cloud.openstack" }),
+        answering: problem.is_none(),
+        problem: problem.unwrap_or_default(),
+        problem_detail: service.error.clone().unwrap_or_default(),
+        age: context.age(),
+        facts,
+        strays: strays
+            .into_iter()
+            .map(|stray| StrayRow {
+                server_id: stray.nova_id.to_string(),
+                name: stray.name,
+                reason: t(&format!("cloud.stray_{}", stray.reason)),
+                first_seen: format::full(stray.first_seen_at, zone),
+            })
+            .collect(),
+        page: reader.page(Menu::Cloud),
+    })
+}

@@ -1,0 +1,96 @@
+//! The application: what handlers and jobs share, and the server built from it.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use actix_session::SessionMiddleware;
+use actix_session::config::{CookieContentSecurity, PersistentSession, TtlExtensionPolicy};
+use actix_web::cookie::time::Duration;
+use actix_web::cookie::{Key, SameSite};
+use actix_web::dev::Server;
+use actix_web::middleware::{Compress, from_fn};
+use actix_web::{HttpServer, web};
+use tokio::sync::Notify;
+use tracing_actix_web::TracingLogger;
+
+use crate::cloud::Compute;
+use crate::config::Config;
+use crate::db::Db;
+use crate::error::Error;
+use crate::session::MysqlStore;
+use crate::settings::Shared;
+use crate::web::{assets, csrf, errors, headers};
+use crate::{health, routes};
+
+/// What every request and every job can reach.
+pub struct App {
+    pub config: Config,
+    pub db: Db,
+    pub compute: Arc<dyn Compute>,
+    pub shared: Shared,
+    /// Notified when an operation was put into the queue.
+    pub work: Notify,
+    /// Notified when something began to change in the cloud: the sync looks at once.
+    pub settle: Notify,
+}
+
+impl App {
+    pub fn new(config: Config, db: Db, compute: Arc<dyn Compute>, shared: Shared) -> Arc<Self> {
+        Arc::new(Self { config, db, compute, shared, work: Notify::new(), settle: Notify::new() })
+    }
+}
+
+/// The session cookie's name; `__Host-` where the portal is reached by https (RFC 6265bis, 4.1.3.2).
+pub fn session_cookie(https: bool) -> &'static str {
+    if https { "__Host-fast-cloud-session" } else { "fast-cloud-session" }
+}
+
+fn sessions(app: &App) -> SessionMiddleware<MysqlStore> {
+    let https = app.config.server.is_https();
+    SessionMiddleware::builder(MysqlStore::new(app.db.clone()), Key::derive_from(&app.shared.secret))
+        .cookie_name(session_cookie(https).to_owned())
+        .cookie_secure(https)
+        .cookie_http_only(true)
+        .cookie_same_site(SameSite::Lax)
+        .cookie_content_security(CookieContentSecurity::Signed)
+        .session_lifecycle(
+            PersistentSession::default()
+                .session_ttl(Duration::hours(app.config.accounts.session_hours))
+                .session_ttl_extension_policy(TtlExtensionPolicy::OnStateChanges),
+        )
+        .build()
+}
+
+/// The server on a listener that is bound already (tests bind port 0).
+///
+/// # Errors
+/// When the listener can't be used.
+pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
+    let workers = match app.config.server.workers {
+        0 => std::thread::available_parallelism().map_or(2, usize::from),
+        workers => workers,
+    };
+    let server = HttpServer::new(move || {
+        actix_web::App::new()
+            .app_data(web::Data::from(app.clone()))
+            // Innermost first: whatever goes wrong inside is drawn, then compressed, then logged.
+            .wrap(from_fn(errors::draw))
+            .wrap(from_fn(headers::secure))
+            .wrap(Compress::default())
+            .wrap(TracingLogger::default())
+            .route("/health", web::get().to(health::health))
+            .route("/health/live", web::get().to(health::live))
+            .route("/health/ready", web::get().to(health::ready))
+            .route("/static/{path:.*}", web::get().to(assets::serve))
+            .service(
+                web::scope("")
+                    .wrap(from_fn(csrf::guard))
+                    .wrap(sessions(&app))
+                    .wrap(from_fn(headers::page))
+                    .configure(routes::configure)
+                    .default_service(web::to(|| async { Err::<actix_web::HttpResponse, Error>(Error::NotFound) })),
+            )
+    });
+    // Blocking threads are per worker, and each may hold a connection; the pool is the bound that counts.
+    Ok(server.workers(workers).worker_max_blocking_threads(8).shutdown_timeout(10).disable_signals().listen(listener)?.run())
+}

@@ -1,0 +1,337 @@
+//! The configuration: `config.toml`, overridden by `FASTCLOUD_SECTION__KEY`.
+//!
+//! The file is compiled in as the defaults, so that a portal without any file behaves as the committed one says.
+//! Unknown keys and bad values are refused before anything listens, with the key's name.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use url::Url;
+
+/// The committed `config.toml`.
+const DEFAULTS: &str = include_str!("../config.toml");
+
+/// Where the embedded database, a practice cloud or a real one is chosen, and every limit and interval.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub server: Server,
+    pub data: Data,
+    pub database: Database,
+    pub cloud: Cloud,
+    pub openstack: OpenStack,
+    pub practice: Practice,
+    pub sync: Sync,
+    pub operations: Operations,
+    pub accounts: Accounts,
+    pub quota: Quota,
+    pub instance_templates: InstanceTemplates,
+    pub log: Log,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// How browsers reach the portal; empty: `http://` and [`Self::listen`].
+    pub public_url: String,
+    /// Reverse proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Threads that answer requests; 0: one per processor.
+    pub workers: usize,
+    /// In which times are shown.
+    pub time_zone: chrono_tz::Tz,
+}
+
+impl Server {
+    /// The portal's own address as browsers see it, without a slash at the end.
+    pub fn public_url(&self) -> String {
+        match self.public_url.trim_end_matches('/') {
+            "" => format!("http://{}", self.listen),
+            url => url.to_owned(),
+        }
+    }
+
+    /// Whether browsers come by https: then cookies are `Secure`.
+    pub fn is_https(&self) -> bool {
+        self.public_url.starts_with("https://")
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// May hold a password. Empty: the embedded database.
+    pub url: SecretString,
+    pub pool_size: u32,
+    pub timeout_seconds: u64,
+}
+
+impl Database {
+    pub fn is_embedded(&self) -> bool {
+        self.url.expose_secret().is_empty()
+    }
+}
+
+/// Where machines run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ComputeKind {
+    Practice,
+    OpenStack,
+}
+
+/// Where files are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StorageKind {
+    Practice,
+    Swift,
+}
+
+/// Where containers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ApplicationsKind {
+    Practice,
+    Kubernetes,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cloud {
+    pub compute: ComputeKind,
+    pub storage: StorageKind,
+    pub applications: ApplicationsKind,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenStack {
+    pub connect_seconds: u64,
+    pub request_seconds: u64,
+    pub concurrency: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Practice {
+    pub build_seconds: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sync {
+    pub interval_seconds: u64,
+    pub transition_seconds: u64,
+    pub catalogue_seconds: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operations {
+    pub concurrency: usize,
+    pub lease_seconds: u64,
+    pub give_up_minutes: u64,
+}
+
+impl Operations {
+    pub fn lease(&self) -> Duration {
+        Duration::from_secs(self.lease_seconds)
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accounts {
+    pub session_hours: i64,
+    pub failures_per_account: u32,
+    pub failures_per_address: u32,
+    pub signups_per_address: u32,
+}
+
+/// What one account may have at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    pub instances: u32,
+    pub vcpus: u32,
+    pub ram_mb: u32,
+}
+
+/// The first templates of a new database.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstanceTemplates {
+    pub image: String,
+    pub network: String,
+    pub floating_network: String,
+    pub security_groups: Vec<String>,
+    pub ssh_user: String,
+    pub nano_flavor: String,
+    pub standard_flavor: String,
+    pub pro_flavor: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+impl Config {
+    /// Reads `config.toml` of the working folder (or the file named; then it has to exist) over the defaults, and the
+    /// environment over both.
+    ///
+    /// # Errors
+    /// Names the key or variable that is unknown or has a bad value.
+    pub fn load(file: Option<&std::path::Path>) -> anyhow::Result<Self> {
+        let mut figment = Figment::from(Toml::string(DEFAULTS));
+        figment = match file {
+            Some(path) => figment.merge(Toml::file_exact(path)),
+            None => figment.merge(Toml::file("config.toml")),
+        };
+        Self::from_figment(figment.merge(Env::prefixed("FASTCLOUD_").filter(|key| key.as_str().contains("__")).split("__")))
+    }
+
+    /// The committed configuration, as tests start from.
+    pub fn defaults() -> anyhow::Result<Self> {
+        Self::from_figment(Figment::from(Toml::string(DEFAULTS)))
+    }
+
+    fn from_figment(figment: Figment) -> anyhow::Result<Self> {
+        let config: Self = figment.extract().map_err(explain)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn validate(&self) -> anyhow::Result<()> {
+        if !self.server.public_url.is_empty() {
+            let url = Url::parse(&self.server.public_url)
+                .context("server.public_url is not a URL such as https://cloud.school.example")?;
+            if !matches!(url.scheme(), "http" | "https") || url.path() != "/" || url.query().is_some() {
+                bail!("server.public_url has to be http:// or https://, a host, and no path");
+            }
+        }
+        if !self.database.is_embedded() && !self.database.url.expose_secret().starts_with("mysql://") {
+            bail!("database.url has to start with mysql:// (or be empty for the embedded database)");
+        }
+        let positive = [
+            ("database.pool_size", u64::from(self.database.pool_size)),
+            ("database.timeout_seconds", self.database.timeout_seconds),
+            ("openstack.connect_seconds", self.openstack.connect_seconds),
+            ("openstack.request_seconds", self.openstack.request_seconds),
+            ("openstack.concurrency", self.openstack.concurrency as u64),
+            ("sync.interval_seconds", self.sync.interval_seconds),
+            ("sync.transition_seconds", self.sync.transition_seconds),
+            ("sync.catalogue_seconds", self.sync.catalogue_seconds),
+            ("operations.concurrency", self.operations.concurrency as u64),
+            ("operations.give_up_minutes", self.operations.give_up_minutes),
+            ("accounts.failures_per_account", u64::from(self.accounts.failures_per_account)),
+            ("accounts.failures_per_address", u64::from(self.accounts.failures_per_address)),
+            ("accounts.signups_per_address", u64::from(self.accounts.signups_per_address)),
+        ];
+        for (key, value) in positive {
+            if value == 0 {
+                bail!("{key} has to be 1 or more");
+            }
+        }
+        if self.operations.lease_seconds < 3 {
+            bail!("operations.lease_seconds has to be 3 or more");
+        }
+        if !(1..=24 * 90).contains(&self.accounts.session_hours) {
+            bail!("accounts.session_hours has to be between 1 and 2160");
+        }
+        tracing_subscriber::EnvFilter::try_new(&self.log.filter).context("log.filter is not a filter such as info")?;
+        Ok(())
+    }
+}
+
+/// Says which key of which source is wrong; a value that may be a secret is not repeated.
+fn explain(errors: figment::Error) -> anyhow::Error {
+    let lines: Vec<String> = errors
+        .into_iter()
+        .map(|error| {
+            let key = error.path.join(".");
+            let source = error.metadata.as_ref().map(|m| m.name.to_string()).unwrap_or_default();
+            let variable = format!("FASTCLOUD_{}", key.replace('.', "__").to_uppercase());
+            match &error.kind {
+                figment::error::Kind::UnknownField(name, known) => {
+                    let place = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                    let place = if key.ends_with(name.as_str()) { key.clone() } else { place };
+                    format!("unknown key {place} ({source}); known here: {}", known.join(", "))
+                }
+                kind if key == "database.url" => {
+                    let _ = kind;
+                    format!("database.url ({variable}) is not a text ({source})")
+                }
+                kind => format!("{key} ({variable}): {kind} ({source})"),
+            }
+        })
+        .collect();
+    anyhow::anyhow!("the configuration is wrong: {}", lines.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(toml: &str) -> anyhow::Result<Config> {
+        Config::from_figment(Figment::from(Toml::string(DEFAULTS)).merge(Toml::string(toml)))
+    }
+
+    #[test]
+    fn the_committed_file_is_complete() {
+        let config = Config::defaults().unwrap();
+        assert_eq!(config.server.public_url(), "http://127.0.0.1:8000");
+        assert!(config.database.is_embedded());
+        assert_eq!(config.cloud.compute, ComputeKind::Practice);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (toml, key) in [
+            ("[server]\nlissten = 1", "server.lissten"),
+            ("[serwer]\nlisten = 1", "serwer"),
+            ("[server]\nlisten = \"nowhere\"", "server.listen"),
+            ("[server]\npublic_url = \"ftp://x\"", "server.public_url"),
+            ("[cloud]\ncompute = \"aws\"", "cloud.compute"),
+            ("[sync]\ninterval_seconds = 0", "sync.interval_seconds"),
+            ("[sync]\ninterval_seconds = -1", "sync.interval_seconds"),
+            ("[operations]\nlease_seconds = 1", "operations.lease_seconds"),
+            ("[log]\nfilter = \"a=b=c\"", "log.filter"),
+        ] {
+            let message = format!("{:#}", with(toml).unwrap_err());
+            assert!(message.contains(key), "{toml:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_repeated() {
+        let error = format!("{:#}", with("[database]\nurl = \"postgres://me:hunter42@db/x\"").unwrap_err());
+        assert!(error.contains("database.url") && !error.contains("hunter42"), "{error}");
+        let config = with("[database]\nurl = \"mysql://me:hunter42@db/x\"").unwrap();
+        assert!(!format!("{config:?}").contains("hunter42"));
+    }
+}

@@ -1,0 +1,683 @@
+//! The table of mini PCs.
+
+use chrono::NaiveDateTime;
+use diesel::dsl::count_star;
+use diesel::mysql::MysqlConnection;
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::events::{self, Kind};
+use crate::config::Quota;
+use crate::db;
+use crate::ids::{AccountId, InstanceId, NovaId};
+use crate::instance_templates::model::InstanceTemplate;
+use crate::keys::model::SshKey;
+use crate::operations::model::{self as operations, Action};
+use crate::quotas;
+use crate::schema::{accounts, instances};
+
+/// What the cloud said last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Building,
+    Active,
+    Stopped,
+    Error,
+    /// A status that Nova has and we don't: PAUSED, RESCUE …
+    Unknown,
+}
+
+impl Status {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Building => "building",
+            Self::Active => "active",
+            Self::Stopped => "stopped",
+            Self::Error => "error",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Self {
+        [Self::Building, Self::Active, Self::Stopped, Self::Error]
+            .into_iter()
+            .find(|status| status.name() == name)
+            .unwrap_or(Self::Unknown)
+    }
+}
+
+/// What is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transition {
+    Starting,
+    Stopping,
+    Rebooting,
+    Deleting,
+}
+
+impl Transition {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Stopping => "stopping",
+            Self::Rebooting => "rebooting",
+            Self::Deleting => "deleting",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Starting, Self::Stopping, Self::Rebooting, Self::Deleting].into_iter().find(|t| t.name() == name)
+    }
+}
+
+/// What was ordered: stored with the row, so that a template's later changes don't reach machines that exist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    pub image: String,
+    pub flavor: String,
+    pub network: String,
+    pub floating_network: String,
+    pub security_groups: Vec<String>,
+    /// The template's own key pair in the cloud; empty: the person's key.
+    pub key_pair: String,
+    pub ssh_user: String,
+    pub user_data: String,
+    /// The person's public key, and the file that its private key was downloaded as (empty: a key of their own).
+    pub public_key: Option<String>,
+    pub key_file: String,
+}
+
+impl Spec {
+    pub fn of(template: &InstanceTemplate, key: Option<&SshKey>) -> Self {
+        Self {
+            image: template.image.clone(),
+            flavor: template.flavor.clone(),
+            network: template.network.clone(),
+            floating_network: template.floating_network.clone(),
+            security_groups: template.security_groups(),
+            key_pair: template.key_pair.clone(),
+            ssh_user: template.ssh_user.clone(),
+            user_data: template.user_data.clone(),
+            public_key: key.map(|key| key.public_key.clone()),
+            key_file: key.filter(|key| key.generated).map(|key| crate::keys::model::file_name(key.id)).unwrap_or_default(),
+        }
+    }
+}
+
+/// A row.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = instances)]
+pub struct Instance {
+    pub id: InstanceId,
+    pub account_id: AccountId,
+    pub name: String,
+    pub template_name: String,
+    spec: String,
+    pub vcpus: u32,
+    pub ram_mb: u32,
+    pub disk_gb: u32,
+    pub nova_id: Option<NovaId>,
+    status: String,
+    transition: Option<String>,
+    pub transition_accepted: bool,
+    pub reason: Option<String>,
+    pub reason_text: Option<String>,
+    pub ip_address: Option<String>,
+    pub floating_ip: Option<String>,
+    pub version: u32,
+    pub created_at: NaiveDateTime,
+    pub updated_at: NaiveDateTime,
+}
+
+/// Which rows a list shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Filter {
+    #[default]
+    All,
+    Running,
+    Stopped,
+    /// Broken or unknown.
+    NeedsLook,
+}
+
+/// How many of an account's rows are in which state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub total: u32,
+    pub running: u32,
+    pub stopped: u32,
+    pub needs_look: u32,
+    /// Something is under way.
+    pub unsettled: u32,
+}
+
+/// Rows on one page of the list.
+pub const PAGE: i64 = 30;
+
+/// Why a mini PC can't be rented.
+#[derive(Debug)]
+pub enum LaunchRefusal {
+    OverQuota,
+    Database(diesel::result::Error),
+}
+
+impl From<diesel::result::Error> for LaunchRefusal {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl db::AsDiesel for LaunchRefusal {
+    fn as_diesel(&self) -> Option<&diesel::result::Error> {
+        match self {
+            Self::OverQuota => None,
+            Self::Database(error) => Some(error),
+        }
+    }
+}
+
+/// Text cut to at most `most` characters, as a column takes it.
+pub fn shorten(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some((end, _)) => text[..end].to_owned(),
+    }
+}
+
+impl Instance {
+    pub fn status(&self) -> Status {
+        Status::from_name(&self.status)
+    }
+
+    pub fn transition(&self) -> Option<Transition> {
+        self.transition.as_deref().and_then(Transition::from_name)
+    }
+
+    /// Whether it is on its way from one state to another.
+    pub fn is_unsettled(&self) -> bool {
+        self.status() == Status::Building || self.transition.is_some()
+    }
+
+    /// # Errors
+    /// When the column holds no JSON of ours.
+    pub fn spec(&self) -> serde_json::Result<Spec> {
+        serde_json::from_str(&self.spec)
+    }
+
+    /// What can be asked of it now.
+    pub fn allows(&self, action: Action) -> bool {
+        let settled = self.transition.is_none();
+        match action {
+            Action::Start => settled && self.status() == Status::Stopped,
+            Action::Stop => settled && self.status() == Status::Active,
+            Action::Reboot => settled && self.status() == Status::Active,
+            Action::Delete => self.transition() != Some(Transition::Deleting),
+            Action::Create | Action::AttachAddress => false,
+        }
+    }
+
+    /// Rents: writes the row and its operation, if the quota allows it. The account's row is locked meanwhile, so that
+    /// two requests can't both take the last place. The same launch key again gives the row that is there.
+    ///
+    /// # Errors
+    /// [`LaunchRefusal`]
+    pub fn launch(
+        conn: &mut MysqlConnection,
+        account: AccountId,
+        name: &str,
+        template: &InstanceTemplate,
+        key: Option<&SshKey>,
+        launch_key: &str,
+        default_quota: Quota,
+    ) -> Result<InstanceId, LaunchRefusal> {
+        let spec = serde_json::to_string(&Spec::of(template, key))
+            .map_err(|error| diesel::result::Error::SerializationError(Box::new(error)))?;
+        db::transaction(conn, |conn| {
+            accounts::table.find(account).select(accounts::id).for_update().first::<AccountId>(conn)?;
+            let there = instances::table
+                .filter(instances::account_id.eq(account))
+                .filter(instances::launch_key.eq(launch_key))
+                .select(instances::id)
+                .first::<InstanceId>(conn)
+                .optional()?;
+            if let Some(id) = there {
+                return Ok(id);
+            }
+            let more = quotas::Usage { instances: 1, vcpus: template.vcpus, ram_mb: template.ram_mb };
+            let limit = quotas::limit(conn, account, default_quota)?;
+            if !quotas::usage(conn, account)?.fits(more, limit) {
+                return Err(LaunchRefusal::OverQuota);
+            }
+            let id = InstanceId::new();
+            let now = db::now();
+            diesel::insert_into(instances::table)
+                .values((
+                    instances::id.eq(id),
+                    instances::account_id.eq(account),
+                    instances::name.eq(name),
+                    instances::template_id.eq(Some(template.id)),
+                    instances::template_name.eq(&template.name),
+                    instances::spec.eq(&spec),
+                    instances::vcpus.eq(template.vcpus),
+                    instances::ram_mb.eq(template.ram_mb),
+                    instances::disk_gb.eq(template.disk_gb),
+                    instances::status.eq(Status::Building.name()),
+                    instances::launch_key.eq(launch_key),
+                    instances::version.eq(0),
+                    instances::created_at.eq(now),
+                    instances::updated_at.eq(now),
+                ))
+                .execute(conn)?;
+            operations::enqueue(conn, account, id, Action::Create)?;
+            events::record(conn, id, Kind::Requested, Some(&template.name))?;
+            Ok(id)
+        })
+    }
+
+    /// Asks for a start, stop, reboot or deletion: writes the transition and its operation. False when its state does
+    /// not allow that (any more); nothing has changed then.
+    ///
+    /// # Errors
+    /// Not found, when it is somebody else's, too; the database's.
+    pub fn request(conn: &mut MysqlConnection, account: AccountId, id: InstanceId, action: Action) -> QueryResult<bool> {
+        let (transition, kind) = match action {
+            Action::Start => (Transition::Starting, Kind::StartRequested),
+            Action::Stop => (Transition::Stopping, Kind::StopRequested),
+            Action::Reboot => (Transition::Rebooting, Kind::RebootRequested),
+            Action::Delete => (Transition::Deleting, Kind::DeleteRequested),
+            Action::Create | Action::AttachAddress => return Ok(false),
+        };
+        db::transaction(conn, |conn| {
+            let row: Self = alive()
+                .filter(instances::id.eq(id))
+                .filter(instances::account_id.eq(account))
+                .select(Self::as_select())
+                .for_update()
+                .first(conn)?;
+            if action == Action::Delete && row.transition() == Some(Transition::Deleting) {
+                // Asked for twice: it is under way.
+                return Ok(true);
+            }
+            if !row.allows(action) {
+                return Ok(false);
+            }
+            if action == Action::Delete {
+                operations::cancel_waiting(conn, id)?;
+            }
+            diesel::update(instances::table.find(id))
+                .set((
+                    instances::transition.eq(transition.name()),
+                    instances::transition_accepted.eq(false),
+                    // Why it is broken stays told while it is being deleted; a fresh try of something else starts anew.
+                    instances::version.eq(instances::version + 1),
+                    instances::updated_at.eq(db::now()),
+                ))
+                .execute(conn)?;
+            operations::enqueue(conn, account, id, action)?;
+            events::record(conn, id, kind, None)?;
+            Ok(true)
+        })
+    }
+
+    /// # Errors
+    /// Not found, when it is somebody else's or gone, too; the database's.
+    pub fn find(conn: &mut MysqlConnection, account: AccountId, id: InstanceId) -> QueryResult<Self> {
+        alive()
+            .filter(instances::id.eq(id))
+            .filter(instances::account_id.eq(account))
+            .select(Self::as_select())
+            .first(conn)
+    }
+
+    /// For the worker, which acts for every account; gone ones too are not found.
+    ///
+    /// # Errors
+    /// Not found; the database's.
+    pub fn find_for_work(conn: &mut MysqlConnection, id: InstanceId) -> QueryResult<Option<Self>> {
+        alive().filter(instances::id.eq(id)).select(Self::as_select()).first(conn).optional()
+    }
+
+    /// A page of an account's rows: those under way and broken first, then the newest. `offset` counts rows.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn list(
+        conn: &mut MysqlConnection,
+        account: AccountId,
+        filter: Filter,
+        search: &str,
+        offset: i64,
+        limit: i64,
+    ) -> QueryResult<Vec<Self>> {
+        let mut query = alive().filter(instances::account_id.eq(account)).into_boxed();
+        query = match filter {
+            Filter::All => query,
+            Filter::Running => query.filter(instances::status.eq("active")).filter(instances::transition.is_null()),
+            Filter::Stopped => query.filter(instances::status.eq("stopped")).filter(instances::transition.is_null()),
+            Filter::NeedsLook => query.filter(instances::status.eq_any(["error", "unknown"])),
+        };
+        if !search.is_empty() {
+            let pattern = format!("%{}%", search.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
+            query = query.filter(
+                instances::name
+                    .like(pattern.clone())
+                    .or(instances::ip_address.like(pattern.clone()))
+                    .or(instances::floating_ip.like(pattern)),
+            );
+        }
+        let first = diesel::dsl::sql::<diesel::sql_types::Integer>(
+            "CASE WHEN transition IS NOT NULL OR status = 'building' THEN 0 \
+             WHEN status IN ('error', 'unknown') THEN 1 ELSE 2 END",
+        );
+        query
+            .order((first, instances::id.desc()))
+            .offset(offset)
+            .limit(limit)
+            .select(Self::as_select())
+            .load(conn)
+    }
+
+    /// # Errors
+    /// The database's.
+    pub fn counts(conn: &mut MysqlConnection, account: AccountId) -> QueryResult<Counts> {
+        let groups: Vec<(String, Option<String>, i64)> = alive()
+            .filter(instances::account_id.eq(account))
+            .group_by((instances::status, instances::transition))
+            .select((instances::status, instances::transition, count_star()))
+            .load(conn)?;
+        let mut counts = Counts::default();
+        for (status, transition, count) in groups {
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            let status = Status::from_name(&status);
+            counts.total += count;
+            if transition.is_some() || status == Status::Building {
+                counts.unsettled += count;
+            }
+            match status {
+                // One that is being stopped or restarted still runs; one that is being deleted does not count.
+                Status::Active if transition.as_deref() != Some("deleting") => counts.running += count,
+                Status::Stopped => counts.stopped += count,
+                Status::Error | Status::Unknown => counts.needs_look += count,
+                Status::Active | Status::Building => {}
+            }
+        }
+        Ok(counts)
+    }
+}
+
+/// Rows that are not gone.
+fn alive() -> diesel::dsl::Filter<instances::table, diesel::dsl::IsNull<instances::deleted_at>> {
+    instances::table.filter(instances::deleted_at.is_null())
+}
+
+/// What the worker writes: each of these raises the row's version, so that a list of the cloud's that was begun before
+/// is not written over it.
+pub mod progress {
+    use super::*;
+    use crate::schema::operations;
+
+    /// The cloud has taken the order. Only the first id counts.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn launched(conn: &mut MysqlConnection, id: InstanceId, nova_id: NovaId) -> QueryResult<()> {
+        db::transaction(conn, |conn| {
+            let written = diesel::update(instances::table.find(id).filter(instances::nova_id.is_null()))
+                .set((
+                    instances::nova_id.eq(nova_id),
+                    instances::reason.eq(None::<String>),
+                    instances::reason_text.eq(None::<String>),
+                    instances::version.eq(instances::version + 1),
+                    instances::updated_at.eq(db::now()),
+                ))
+                .execute(conn)?;
+            if written == 1 {
+                events::record(conn, id, Kind::Launched, None)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The cloud has taken a start, stop, reboot or deletion: from now on its word counts.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn accepted(conn: &mut MysqlConnection, id: InstanceId, transition: Transition) -> QueryResult<()> {
+        diesel::update(instances::table.find(id).filter(instances::transition.eq(transition.name())))
+            .set((
+                instances::transition_accepted.eq(true),
+                instances::reason.eq(None::<String>),
+                instances::reason_text.eq(None::<String>),
+                instances::version.eq(instances::version + 1),
+                instances::updated_at.eq(db::now()),
+            ))
+            .execute(conn)?;
+        Ok(())
+    }
+
+    /// It goes on waiting, and this is why.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn waits(conn: &mut MysqlConnection, id: InstanceId, reason: &str, text: &str) -> QueryResult<()> {
+        diesel::update(instances::table.find(id))
+            .set((
+                instances::reason.eq(reason),
+                instances::reason_text.eq(shorten(text, 1000)),
+                instances::version.eq(instances::version + 1),
+                instances::updated_at.eq(db::now()),
+            ))
+            .execute(conn)?;
+        Ok(())
+    }
+
+    /// It can't be made: status error, with the reason.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn launch_failed(conn: &mut MysqlConnection, id: InstanceId, reason: &str, text: &str) -> QueryResult<()> {
+        db::transaction(conn, |conn| {
+            diesel::update(instances::table.find(id))
+                .set((
+                    instances::status.eq(Status::Error.name()),
+                    instances::reason.eq(reason),
+                    instances::reason_text.eq(shorten(text, 1000)),
+                    instances::version.eq(instances::version + 1),
+                    instances::updated_at.eq(db::now()),
+                ))
+                .execute(conn)?;
+            events::record(conn, id, Kind::Failed, Some(text))
+        })
+    }
+
+    /// A start, stop, reboot or deletion was refused for good: it stays as it is, and the page says why.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn action_failed(conn: &mut MysqlConnection, id: InstanceId, reason: &str, text: &str) -> QueryResult<()> {
+        db::transaction(conn, |conn| {
+            diesel::update(instances::table.find(id))
+                .set((
+                    instances::transition.eq(None::<String>),
+                    instances::transition_accepted.eq(false),
+                    instances::reason.eq(reason),
+                    instances::reason_text.eq(shorten(text, 1000)),
+                    instances::version.eq(instances::version + 1),
+                    instances::updated_at.eq(db::now()),
+                ))
+                .execute(conn)?;
+            events::record(conn, id, Kind::ActionFailed, Some(text))
+        })
+    }
+
+    /// # Errors
+    /// The database's.
+    pub fn address_attached(conn: &mut MysqlConnection, id: InstanceId, address: &str) -> QueryResult<()> {
+        db::transaction(conn, |conn| {
+            let written = diesel::update(instances::table.find(id))
+                .filter(instances::floating_ip.is_null().or(instances::floating_ip.ne(address)))
+                .set((
+                    instances::floating_ip.eq(address),
+                    instances::version.eq(instances::version + 1),
+                    instances::updated_at.eq(db::now()),
+                ))
+                .execute(conn)?;
+            if written == 1 { events::record(conn, id, Kind::AddressAttached, Some(address)) } else { Ok(()) }
+        })
+    }
+
+    /// It is gone from the cloud: the row becomes history, and its place in the quota is free.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn gone(conn: &mut MysqlConnection, id: InstanceId) -> QueryResult<()> {
+        let now = db::now();
+        diesel::update(instances::table.find(id).filter(instances::deleted_at.is_null()))
+            .set((
+                instances::deleted_at.eq(now),
+                instances::version.eq(instances::version + 1),
+                instances::updated_at.eq(now),
+            ))
+            .execute(conn)?;
+        Ok(())
+    }
+
+    /// Whether a create operation of this row is still open: then a missing Nova id means nothing.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn is_being_created(conn: &mut MysqlConnection, id: InstanceId) -> QueryResult<bool> {
+        diesel::select(diesel::dsl::exists(
+            operations::table
+                .filter(operations::resource_id.eq(id))
+                .filter(operations::action.eq(Action::Create.name()))
+                .filter(operations::state.eq_any(["queued", "running"])),
+        ))
+        .get_result(conn)
+    }
+}
+
+/// What the sync compares and writes.
+pub mod seen {
+    use super::*;
+
+    /// A row as far as the cloud's word concerns it.
+    #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+    #[diesel(table_name = instances)]
+    pub struct Known {
+        pub id: InstanceId,
+        pub account_id: AccountId,
+        pub nova_id: Option<NovaId>,
+        status: String,
+        transition: Option<String>,
+        pub transition_accepted: bool,
+        pub reason: Option<String>,
+        pub reason_text: Option<String>,
+        pub ip_address: Option<String>,
+        pub floating_ip: Option<String>,
+        pub version: u32,
+    }
+
+    impl Known {
+        pub fn status(&self) -> Status {
+            Status::from_name(&self.status)
+        }
+
+        pub fn transition(&self) -> Option<Transition> {
+            self.transition.as_deref().and_then(Transition::from_name)
+        }
+    }
+
+    /// What is to be written of a row.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Change {
+        pub id: InstanceId,
+        pub version: u32,
+        pub status: Status,
+        pub transition: Option<Transition>,
+        pub transition_accepted: bool,
+        pub reason: Option<String>,
+        pub reason_text: Option<String>,
+        pub ip_address: Option<String>,
+        pub floating_ip: Option<String>,
+        pub event: Option<Kind>,
+        pub event_detail: Option<String>,
+        /// It runs for the first time and was ordered with an address from outside.
+        pub attach_address: bool,
+    }
+
+    /// All rows that are not gone, or those with these ids in the cloud.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn all(conn: &mut MysqlConnection) -> QueryResult<Vec<Known>> {
+        alive().select(Known::as_select()).load(conn)
+    }
+
+    /// Rows by their own ids, gone ones marked by None: for servers that fit no row read before.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn by_ids(conn: &mut MysqlConnection, ids: &[InstanceId]) -> QueryResult<Vec<(Known, Option<NaiveDateTime>)>> {
+        instances::table
+            .filter(instances::id.eq_any(ids))
+            .select((Known::as_select(), instances::deleted_at))
+            .load(conn)
+    }
+
+    /// How many are on their way from one state to another and known to the cloud.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn unsettled(conn: &mut MysqlConnection) -> QueryResult<i64> {
+        alive()
+            .filter(instances::nova_id.is_not_null())
+            .filter(instances::transition.is_not_null().or(instances::status.eq("building")))
+            .count()
+            .get_result(conn)
+    }
+
+    /// Writes a change, unless the row has been written since it was read. Says whether it was.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn write(conn: &mut MysqlConnection, change: &Change) -> QueryResult<bool> {
+        db::transaction(conn, |conn| {
+            let now = db::now();
+            let written = diesel::update(
+                instances::table
+                    .find(change.id)
+                    .filter(instances::version.eq(change.version))
+                    .filter(instances::deleted_at.is_null()),
+            )
+            .set((
+                instances::status.eq(change.status.name()),
+                instances::transition.eq(change.transition.map(Transition::name)),
+                instances::transition_accepted.eq(change.transition_accepted),
+                instances::reason.eq(&change.reason),
+                instances::reason_text.eq(change.reason_text.as_deref().map(|text| shorten(text, 1000))),
+                instances::ip_address.eq(&change.ip_address),
+                instances::floating_ip.eq(&change.floating_ip),
+                instances::version.eq(change.version + 1),
+                instances::updated_at.eq(now),
+            ))
+            .execute(conn)?;
+            if written == 0 {
+                return Ok(false);
+            }
+            if let Some(kind) = change.event {
+                events::record(conn, change.id, kind, change.event_detail.as_deref())?;
+            }
+            if change.attach_address {
+                let (account, spec): (AccountId, String) =
+                    instances::table.find(change.id).select((instances::account_id, instances::spec)).first(conn)?;
+                let wanted = serde_json::from_str::<Spec>(&spec).is_ok_and(|spec| !spec.floating_network.is_empty());
+                if wanted {
+                    operations::enqueue(conn, account, change.id, Action::AttachAddress)?;
+                }
+            }
+            Ok(true)
+        })
+    }
+}
+

@@ -1,0 +1,321 @@
+//! Taking over what the cloud says of machines: list, compare, write what differs.
+//!
+//! Level-based: what is written depends on what was seen, never on an earlier event. A full run asks for all machines
+//! of the project, pages of 1,000, and finds what has vanished and what is nobody's; between two of them, while
+//! anything is on its way from one state to another, a run asks for what changed. Rows are read before the cloud is
+//! asked, and written only if nobody has written them since ([`seen::write`]).
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::events::Kind;
+use super::model::seen::{self, Change, Known};
+use super::model::{Status, Transition};
+use crate::app::App;
+use crate::cloud::{CloudError, Server, ServerStatus};
+use crate::cloud_services;
+use crate::db;
+use crate::ids::{InstanceId, NovaId};
+use crate::strays;
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Machines that the cloud listed.
+    pub seen: usize,
+    /// Rows that were written.
+    pub written: usize,
+    /// Machines that are nobody's (full runs only).
+    pub strays: usize,
+}
+
+/// What a run asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    All,
+    /// What changed since; the cloud's clock may differ from ours, so the time is taken generously.
+    ChangedSince(DateTime<Utc>),
+}
+
+/// One comparison.
+///
+/// # Errors
+/// When the cloud or the database does not answer. That the cloud does not is written down, so that pages say so.
+pub async fn run_once(app: &App, scope: Scope) -> anyhow::Result<Summary> {
+    let asked_at = db::now();
+    let started = Instant::now();
+    let rows = app.db.run(|conn| Ok(seen::all(conn)?)).await?;
+    let since = match scope {
+        Scope::All => None,
+        Scope::ChangedSince(time) => Some(time),
+    };
+    let servers = match app.compute.list(since).await {
+        Ok(servers) => servers,
+        Err(error) => {
+            let text = error.to_string();
+            app.db.run(move |conn| Ok(cloud_services::failed(conn, cloud_services::COMPUTE, &text)?)).await?;
+            return Err(error.into());
+        }
+    };
+    let full = scope == Scope::All;
+    let mut changes = compare(&rows, &servers);
+    if full {
+        changes.extend(vanished(app, &rows, &servers).await?);
+    }
+    let seen = servers.len();
+    let milliseconds = u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX);
+    let portal = app.shared.portal;
+    let summary = app
+        .db
+        .run(move |conn| {
+            let mut summary = Summary { seen, ..Summary::default() };
+            for change in &changes {
+                match seen::write(conn, change) {
+                    Ok(true) => summary.written += 1,
+                    Ok(false) => {}
+                    // One row's failure does not stop the others.
+                    Err(error) if db::is_outage(&error) => return Err(error.into()),
+                    Err(error) => tracing::error!(instance.id = %change.id, %error, "a row could not be written"),
+                }
+            }
+            if full {
+                let found = find_strays(conn, portal, &rows, &servers)?;
+                summary.strays = found.len();
+                for stray in strays::replace(conn, &found)? {
+                    tracing::warn!(nova.id = %stray.nova_id, reason = stray.reason.name(), "a machine that fits no row");
+                }
+            }
+            let counted = full.then(|| (u32::try_from(seen).unwrap_or(u32::MAX), milliseconds));
+            cloud_services::answered(conn, cloud_services::COMPUTE, asked_at, counted)?;
+            Ok(summary)
+        })
+        .await?;
+    if summary.written > 0 {
+        app.work.notify_one();
+    }
+    Ok(summary)
+}
+
+/// What differs, of the machines that were listed.
+fn compare(rows: &[Known], servers: &[Server]) -> Vec<Change> {
+    let by_nova: HashMap<NovaId, &Known> = rows.iter().filter_map(|row| Some((row.nova_id?, row))).collect();
+    servers.iter().filter_map(|server| difference(by_nova.get(&NovaId(server.id))?, server)).collect()
+}
+
+/// What is to be written of a row whose machine looks like this; None when nothing differs.
+fn difference(row: &Known, server: &Server) -> Option<Change> {
+    if server.status == ServerStatus::Deleted {
+        return gone(row);
+    }
+    let (status, under_way) = translate(row.status(), server.status);
+    let waiting = row.transition().is_some() && !row.transition_accepted;
+    let deleting = row.transition() == Some(Transition::Deleting);
+    // What we have asked for and the cloud has not taken yet stays; a deletion ends with the machine only.
+    let (transition, accepted) = if waiting || deleting {
+        (row.transition(), row.transition_accepted)
+    } else {
+        (under_way, under_way.is_some())
+    };
+    let (reason, reason_text) = if !deleting && under_way == Some(Transition::Deleting) {
+        (Some(DELETED_OUTSIDE.to_owned()), None)
+    } else if status == Status::Error {
+        let fault = server.fault.clone();
+        (Some(reason_of(fault.as_deref()).to_owned()), fault.or_else(|| row.reason_text.clone()))
+    } else if status == Status::Unknown {
+        (Some("cloud_status".to_owned()), Some(server.raw_status.clone()))
+    } else if waiting || !forgets(row.reason.as_deref(), row.status(), status) {
+        (row.reason.clone(), row.reason_text.clone())
+    } else {
+        (None, None)
+    };
+    let ip_address = server.address.map(|a| a.to_string()).or_else(|| row.ip_address.clone());
+    let floating_ip = server.floating_address.map(|a| a.to_string()).or_else(|| row.floating_ip.clone());
+    let (event, event_detail) = event_of(row, status, transition, ip_address.as_deref(), reason_text.as_deref());
+    let change = Change {
+        id: row.id,
+        version: row.version,
+        status,
+        transition,
+        transition_accepted: accepted,
+        reason,
+        reason_text,
+        attach_address: row.status() == Status::Building && status == Status::Active,
+        ip_address,
+        floating_ip,
+        event,
+        event_detail,
+    };
+    (!says_the_same(row, &change)).then_some(change)
+}
+
+fn says_the_same(row: &Known, change: &Change) -> bool {
+    row.status() == change.status
+        && row.transition() == change.transition
+        && row.transition_accepted == change.transition_accepted
+        && row.reason == change.reason
+        && row.reason_text.as_deref().unwrap_or_default()
+            == super::model::shorten(change.reason_text.as_deref().unwrap_or_default(), 1000)
+        && row.ip_address == change.ip_address
+        && row.floating_ip == change.floating_ip
+}
+
+/// Whether a reason that stands at the row is overtaken by what is seen now.
+fn forgets(reason: Option<&str>, before: Status, now: Status) -> bool {
+    match reason {
+        // Told until the person does something else: what was asked for did not happen.
+        Some("action_failed" | "delete_failed" | "no_address") => before != now,
+        _ => true,
+    }
+}
+
+/// Our status and transition for the cloud's word. A machine on its way keeps the status that it comes from.
+fn translate(before: Status, server: ServerStatus) -> (Status, Option<Transition>) {
+    match server {
+        ServerStatus::Building => (Status::Building, None),
+        ServerStatus::Active => (Status::Active, None),
+        ServerStatus::Stopping => (Status::Active, Some(Transition::Stopping)),
+        ServerStatus::Stopped => (Status::Stopped, None),
+        ServerStatus::Starting => (Status::Stopped, Some(Transition::Starting)),
+        ServerStatus::Rebooting => (Status::Active, Some(Transition::Rebooting)),
+        ServerStatus::Deleting | ServerStatus::Deleted => (before, Some(Transition::Deleting)),
+        ServerStatus::Error => (Status::Error, None),
+        ServerStatus::Unknown => (Status::Unknown, None),
+    }
+}
+
+/// A name of ours for Nova's fault; the sentences are `why.{name}`.
+fn reason_of(fault: Option<&str>) -> &'static str {
+    match fault {
+        Some(text) if text.contains("No valid host") => "no_valid_host",
+        Some(text) if text.contains("Quota exceeded") => "cloud_quota",
+        _ => "build_failed",
+    }
+}
+
+/// What the history says of a change of state.
+fn event_of(
+    row: &Known,
+    status: Status,
+    transition: Option<Transition>,
+    address: Option<&str>,
+    fault: Option<&str>,
+) -> (Option<Kind>, Option<String>) {
+    let vanished_before = row.reason.as_deref() == Some("vanished");
+    if transition.is_some() {
+        return (None, None);
+    }
+    match (row.status(), row.transition(), status) {
+        _ if vanished_before && status != Status::Error => (Some(Kind::Recovered), None),
+        (Status::Building, _, Status::Active) => (Some(Kind::Active), address.map(str::to_owned)),
+        (before, _, Status::Error) if before != Status::Error => (Some(Kind::Failed), fault.map(str::to_owned)),
+        (_, Some(Transition::Starting), Status::Active) => (Some(Kind::Started), None),
+        (_, Some(Transition::Stopping), Status::Stopped) => (Some(Kind::Stopped), None),
+        (_, Some(Transition::Rebooting), Status::Active) => (Some(Kind::Rebooted), None),
+        (before, None, now) if before != now => (Some(Kind::ChangedOutside), Some(now.name().to_owned())),
+        _ => (None, None),
+    }
+}
+
+/// The reason of a row whose machine another tool is deleting.
+const DELETED_OUTSIDE: &str = "deleted_outside";
+
+/// The machine of this row is gone without our doing. While we delete it ourselves, the operation says the last word.
+fn gone(row: &Known) -> Option<Change> {
+    let reason = row.reason.as_deref();
+    let ours = row.transition() == Some(Transition::Deleting) && reason != Some(DELETED_OUTSIDE);
+    if ours || reason == Some("vanished") {
+        return None;
+    }
+    Some(Change {
+        id: row.id,
+        version: row.version,
+        status: Status::Error,
+        transition: None,
+        transition_accepted: false,
+        reason: Some("vanished".to_owned()),
+        reason_text: None,
+        ip_address: None,
+        floating_ip: row.floating_ip.clone(),
+        event: Some(Kind::Vanished),
+        event_detail: None,
+        attach_address: false,
+    })
+}
+
+/// Rows whose machine a full list does not have. Each is asked for once more by its id: only "not found" counts.
+async fn vanished(app: &App, rows: &[Known], servers: &[Server]) -> Result<Vec<Change>, CloudError> {
+    let here: std::collections::HashSet<Uuid> = servers.iter().map(|server| server.id).collect();
+    let mut changes = Vec::new();
+    for row in rows {
+        let Some(NovaId(id)) = row.nova_id else { continue };
+        if here.contains(&id) || row.reason.as_deref() == Some("vanished") {
+            continue;
+        }
+        let Some(change) = gone(row) else { continue };
+        match app.compute.show(id).await {
+            Err(CloudError::NotFound(_)) => changes.push(change),
+            Ok(server) => changes.extend(difference(row, &server)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(changes)
+}
+
+/// Machines that carry our mark and fit no row, and rows' machines that don't carry it.
+fn find_strays(
+    conn: &mut diesel::mysql::MysqlConnection,
+    portal: Uuid,
+    rows: &[Known],
+    servers: &[Server],
+) -> diesel::QueryResult<Vec<strays::Found>> {
+    let by_id: HashMap<InstanceId, &Known> = rows.iter().map(|row| (row.id, row)).collect();
+    let by_nova: HashMap<NovaId, &Known> = rows.iter().filter_map(|row| Some((row.nova_id?, row))).collect();
+    let mut found = Vec::new();
+    let mut unknown = Vec::new();
+    for server in servers.iter().filter(|server| server.status != ServerStatus::Deleted) {
+        let report = |reason, instance| strays::Found {
+            nova_id: NovaId(server.id),
+            name: server.name.clone(),
+            reason,
+            instance,
+        };
+        match server.owner.filter(|owner| owner.portal == portal) {
+            Some(owner) => match by_id.get(&owner.instance) {
+                None => unknown.push((owner, report(strays::Reason::NoRow, Some(owner.instance)))),
+                Some(row) if row.account_id != owner.account => {
+                    found.push(report(strays::Reason::OtherOwner, Some(row.id)));
+                }
+                // Without a Nova id the row's creation is still under way, and this is its machine.
+                Some(row) if row.nova_id.is_some_and(|id| id != NovaId(server.id)) => {
+                    found.push(report(strays::Reason::Duplicate, Some(row.id)));
+                }
+                Some(_) => {}
+            },
+            None => {
+                if let Some(row) = by_nova.get(&NovaId(server.id)) {
+                    found.push(report(strays::Reason::Untagged, Some(row.id)));
+                }
+            }
+        }
+    }
+    if !unknown.is_empty() {
+        // A row may have been written after we read them all, and a gone one is still there as history.
+        let ids: Vec<InstanceId> = unknown.iter().map(|(owner, _)| owner.instance).collect();
+        let late: HashMap<InstanceId, bool> =
+            seen::by_ids(conn, &ids)?.into_iter().map(|(row, deleted)| (row.id, deleted.is_some())).collect();
+        for (owner, mut report) in unknown {
+            match late.get(&owner.instance) {
+                None => found.push(report),
+                Some(true) => {
+                    report.reason = strays::Reason::DeletedRow;
+                    found.push(report);
+                }
+                Some(false) => {}
+            }
+        }
+    }
+    Ok(found)
+}

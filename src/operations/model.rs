@@ -1,0 +1,254 @@
+//! The table of operations.
+
+use chrono::{Duration, NaiveDateTime};
+use diesel::mysql::MysqlConnection;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary, Datetime, Text};
+use uuid::Uuid;
+
+use crate::db;
+use crate::ids::{AccountId, InstanceId, OperationId};
+use crate::schema::operations;
+
+/// What is done to a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Create,
+    Start,
+    Stop,
+    Reboot,
+    Delete,
+    /// Give it an address from outside, once it runs.
+    AttachAddress,
+}
+
+impl Action {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Reboot => "reboot",
+            Self::Delete => "delete",
+            Self::AttachAddress => "attach_address",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Create, Self::Start, Self::Stop, Self::Reboot, Self::Delete, Self::AttachAddress]
+            .into_iter()
+            .find(|action| action.name() == name)
+    }
+}
+
+/// An operation that this process has taken.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    pub id: OperationId,
+    pub account: AccountId,
+    pub instance: InstanceId,
+    pub action: Action,
+    /// This try included; more than 1: an earlier try may have reached the cloud.
+    pub attempts: u32,
+    pub created_at: NaiveDateTime,
+}
+
+/// The name of mini PCs in `resource_kind`.
+const INSTANCE: &str = "instance";
+
+/// Puts an operation into the queue; in the transaction that writes the row it is about.
+///
+/// # Errors
+/// The database's.
+pub fn enqueue(
+    conn: &mut MysqlConnection,
+    account: AccountId,
+    instance: InstanceId,
+    action: Action,
+) -> QueryResult<OperationId> {
+    let id = OperationId::new();
+    let now = db::now();
+    diesel::insert_into(operations::table)
+        .values((
+            operations::id.eq(id),
+            operations::account_id.eq(account),
+            operations::resource_kind.eq(INSTANCE),
+            operations::resource_id.eq(instance),
+            operations::action.eq(action.name()),
+            operations::state.eq("queued"),
+            operations::attempts.eq(0),
+            operations::run_after.eq(now),
+            operations::created_at.eq(now),
+            operations::updated_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(id)
+}
+
+/// Takes back what has not been begun for a resource; what is running goes on to its end.
+///
+/// # Errors
+/// The database's.
+pub fn cancel_waiting(conn: &mut MysqlConnection, instance: InstanceId) -> QueryResult<usize> {
+    diesel::update(operations::table.filter(operations::resource_id.eq(instance)).filter(operations::state.eq("queued")))
+        .set((operations::state.eq("cancelled"), operations::updated_at.eq(db::now())))
+        .execute(conn)
+}
+
+#[derive(QueryableByName)]
+struct Due {
+    #[diesel(sql_type = Binary)]
+    id: OperationId,
+    #[diesel(sql_type = Binary)]
+    account_id: AccountId,
+    #[diesel(sql_type = Binary)]
+    resource_id: InstanceId,
+    #[diesel(sql_type = Text)]
+    action: String,
+    #[diesel(sql_type = BigInt)]
+    attempts: i64,
+    #[diesel(sql_type = Datetime)]
+    created_at: NaiveDateTime,
+}
+
+/// Operations whose time has come, or whose process let its lease run out; none of a resource that another operation
+/// is working on. Rows that another process is just taking are skipped.
+const DUE: &str = "SELECT id, account_id, resource_id, action, CAST(attempts AS SIGNED) AS attempts, created_at \
+     FROM operations o \
+     WHERE ((o.state = 'queued' AND o.run_after <= ?) OR (o.state = 'running' AND o.leased_until < ?)) \
+     AND NOT EXISTS (SELECT 1 FROM operations r WHERE r.resource_id = o.resource_id AND r.id <> o.id \
+                     AND r.state = 'running' AND r.leased_until >= ?) \
+     ORDER BY o.run_after LIMIT ? FOR UPDATE SKIP LOCKED";
+
+/// Takes at most `limit` operations that are due, one per resource, and leases them to `worker`.
+///
+/// # Errors
+/// The database's.
+pub fn take(
+    conn: &mut MysqlConnection,
+    worker: Uuid,
+    limit: usize,
+    lease: std::time::Duration,
+) -> QueryResult<Vec<Operation>> {
+    db::transaction(conn, |conn| {
+        let now = db::now();
+        let due: Vec<Due> = diesel::sql_query(DUE)
+            .bind::<Datetime, _>(now)
+            .bind::<Datetime, _>(now)
+            .bind::<Datetime, _>(now)
+            .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(1))
+            .load(conn)?;
+        let mut taken: Vec<Operation> = Vec::new();
+        for row in due {
+            if taken.iter().any(|other| other.instance == row.resource_id) {
+                continue;
+            }
+            let Some(action) = Action::from_name(&row.action) else {
+                tracing::error!(operation.id = %row.id, action = row.action, "an operation that this version does not know");
+                continue;
+            };
+            diesel::update(operations::table.find(row.id))
+                .set((
+                    operations::state.eq("running"),
+                    operations::leased_by.eq(worker.to_string()),
+                    operations::leased_until.eq(now + chrono_of(lease)),
+                    operations::attempts.eq(operations::attempts + 1),
+                    operations::updated_at.eq(now),
+                ))
+                .execute(conn)?;
+            taken.push(Operation {
+                id: row.id,
+                account: row.account_id,
+                instance: row.resource_id,
+                action,
+                attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX).saturating_add(1),
+                created_at: row.created_at,
+            });
+        }
+        Ok(taken)
+    })
+}
+
+fn chrono_of(duration: std::time::Duration) -> Duration {
+    Duration::from_std(duration).unwrap_or(Duration::MAX)
+}
+
+/// Keeps a lease for longer; false when it is no longer ours.
+///
+/// # Errors
+/// The database's.
+pub fn renew(conn: &mut MysqlConnection, id: OperationId, worker: Uuid, lease: std::time::Duration) -> QueryResult<bool> {
+    let renewed = diesel::update(ours(id, worker))
+        .set(operations::leased_until.eq(db::now() + chrono_of(lease)))
+        .execute(conn)?;
+    Ok(renewed == 1)
+}
+
+type Ours = diesel::dsl::Filter<
+    diesel::dsl::Filter<
+        diesel::dsl::Find<operations::table, OperationId>,
+        diesel::dsl::Eq<operations::leased_by, String>,
+    >,
+    diesel::dsl::Eq<operations::state, &'static str>,
+>;
+
+fn ours(id: OperationId, worker: Uuid) -> Ours {
+    operations::table
+        .find(id)
+        .filter(operations::leased_by.eq(worker.to_string()))
+        .filter(operations::state.eq("running"))
+}
+
+/// How an operation ended for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// To be done again after a while; with what went wrong, if anything did.
+    Again(std::time::Duration, Option<String>),
+    /// Given up, with the reason.
+    Failed(String),
+}
+
+/// Writes an outcome down, if the lease is still ours.
+///
+/// # Errors
+/// The database's.
+pub fn finish(conn: &mut MysqlConnection, id: OperationId, worker: Uuid, outcome: &Outcome) -> QueryResult<bool> {
+    let now = db::now();
+    let (state, run_after, error) = match outcome {
+        Outcome::Done => ("done", now, None),
+        Outcome::Again(after, error) => ("queued", now + chrono_of(*after), error.clone()),
+        Outcome::Failed(error) => ("failed", now, Some(error.clone())),
+    };
+    let written = diesel::update(ours(id, worker))
+        .set((
+            operations::state.eq(state),
+            operations::run_after.eq(run_after),
+            operations::error.eq(error.map(|text| crate::instances::model::shorten(&text, 1000))),
+            operations::leased_by.eq(None::<String>),
+            operations::leased_until.eq(None::<NaiveDateTime>),
+            operations::updated_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(written == 1)
+}
+
+/// Hands everything that this process holds back to the queue: at a clean end.
+///
+/// # Errors
+/// The database's.
+pub fn release(conn: &mut MysqlConnection, worker: Uuid) -> QueryResult<usize> {
+    diesel::update(
+        operations::table.filter(operations::leased_by.eq(worker.to_string())).filter(operations::state.eq("running")),
+    )
+    .set((operations::leased_until.eq(db::now() - Duration::seconds(1)), operations::updated_at.eq(db::now())))
+    .execute(conn)
+}
+
+/// How many wait or run.
+///
+/// # Errors
+/// The database's.
+pub fn open(conn: &mut MysqlConnection) -> QueryResult<i64> {
+    operations::table.filter(operations::state.eq_any(["queued", "running"])).count().get_result(conn)
+}

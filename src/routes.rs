@@ -1,0 +1,105 @@
+//! The whole URL map of pages, in one table: what is not in it does not exist, and a test walks it as everybody.
+
+use actix_web::http::Method;
+use actix_web::{Route, web};
+
+use crate::accounts::routes as accounts;
+use crate::admin::routes as admin;
+use crate::dashboard::routes as dashboard;
+use crate::instance_templates::routes as templates;
+use crate::instances::routes as instances;
+use crate::keys::routes as keys;
+use crate::preferences;
+
+/// Who may use a route. The handlers' own extractors see to it; the table says what a test expects of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody.
+    Public,
+    /// Whoever is signed in; ids in its path are those of the account's own things.
+    Account,
+    /// Admins; for others it does not exist.
+    Admin,
+}
+
+/// A route of a page.
+pub struct Entry {
+    pub method: Method,
+    pub path: &'static str,
+    pub access: Access,
+    route: fn() -> Route,
+}
+
+macro_rules! table {
+    ($($access:ident $method:ident $path:literal $handler:path;)*) => {
+        vec![$(Entry {
+            method: Method::$method,
+            path: $path,
+            access: Access::$access,
+            route: || web::method(Method::$method).to($handler),
+        }),*]
+    };
+}
+
+/// Every route. Fixed paths stand before those with an id.
+pub fn table() -> Vec<Entry> {
+    table! {
+        Public GET "/" accounts::landing;
+        Public GET "/signup" accounts::signup;
+        Public POST "/signup" accounts::create;
+        Public GET "/signup/check" accounts::check_login_id;
+        Public GET "/setup" accounts::setup_form;
+        Public POST "/setup" accounts::setup_create;
+        Public GET "/login" accounts::login;
+        Public POST "/login" accounts::sign_in;
+        Public POST "/logout" accounts::logout;
+        Public POST "/preferences/language" preferences::language;
+        Public POST "/preferences/theme" preferences::theme;
+
+        Account GET "/dashboard" dashboard::show;
+        Account GET "/dashboard/instances" dashboard::instances;
+        Account GET "/profile" accounts::profile;
+        Account POST "/profile/name" accounts::rename;
+        Account POST "/profile/password" accounts::change_password;
+        Account POST "/keys" keys::create;
+        Account POST "/keys/generate" keys::generate;
+        Account POST "/keys/pick-up" keys::pick_up;
+        Account POST "/keys/{key_id}/delete" keys::delete;
+
+        Account GET "/instances" instances::index;
+        Account POST "/instances" instances::create;
+        Account GET "/instances/new" instances::new;
+        Account GET "/instances/rows" instances::rows;
+        Account GET "/instances/{instance_id}" instances::show;
+        Account GET "/instances/{instance_id}/row" instances::row;
+        Account GET "/instances/{instance_id}/detail" instances::detail;
+        Account POST "/instances/{instance_id}/start" instances::start;
+        Account POST "/instances/{instance_id}/stop" instances::stop;
+        Account POST "/instances/{instance_id}/reboot" instances::reboot;
+        Account GET "/instances/{instance_id}/delete" instances::confirm_delete;
+        Account POST "/instances/{instance_id}/delete" instances::delete;
+
+        Admin GET "/admin/cloud" admin::cloud;
+        Admin GET "/admin/templates" templates::index;
+        Admin POST "/admin/templates" templates::create;
+        Admin GET "/admin/templates/new" templates::new;
+        Admin GET "/admin/templates/{template_id}/edit" templates::edit;
+        Admin POST "/admin/templates/{template_id}" templates::update;
+        Admin POST "/admin/templates/{template_id}/delete" templates::delete;
+    }
+}
+
+/// Puts the table into the server: one resource a path, so that another method is a 405.
+pub fn configure(config: &mut web::ServiceConfig) {
+    let mut entries = table().into_iter().peekable();
+    let mut done: Vec<&'static str> = Vec::new();
+    while let Some(first) = entries.next() {
+        debug_assert!(!done.contains(&first.path), "{} stands in two places of the table", first.path);
+        done.push(first.path);
+        let mut resource = web::resource(first.path).route((first.route)());
+        while let Some(next) = entries.next_if(|entry| entry.path == first.path) {
+            resource = resource.route((next.route)());
+        }
+        config.service(resource);
+    }
+}

@@ -1,0 +1,195 @@
+//! Starting and stopping: the database, the cloud, the server and the loops beside it.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use secrecy::SecretString;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+use crate::accounts::model::{Account, NewAccount, Role};
+use crate::accounts::{password, setup};
+use crate::app::{self, App};
+use crate::cloud::openstack::{self, OpenStack};
+use crate::cloud::practice::PracticeCompute;
+use crate::cloud::Compute;
+use crate::config::{ComputeKind, Config, Log, LogFormat};
+use crate::db::{self, Db};
+use crate::embedded::Embedded;
+use crate::instance_templates::model::InstanceTemplate;
+use crate::settings::Shared;
+use crate::{operations, sync, validation};
+
+/// How long operations may take to end when the portal is stopped.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Logs to standard error. `openstack` and `osauth` log bodies when asked for more than information: they are not.
+///
+/// # Errors
+/// When the filter is wrong, or tracing was set up before.
+pub fn tracing(config: &Log) -> anyhow::Result<()> {
+    let mut filter = tracing_subscriber::EnvFilter::try_new(&config.filter)?;
+    for crate_name in ["openstack", "osauth", "reqwest", "hyper", "hyper_util", "h2", "rustls"] {
+        filter = filter.add_directive(format!("{crate_name}=info").parse()?);
+    }
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let set = match config.format {
+        LogFormat::Text => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+        LogFormat::Json => logs.json().try_init(),
+    };
+    set.map_err(|error| anyhow::anyhow!("setting up the log: {error}"))
+}
+
+/// The database's address, and the embedded server if there is one.
+///
+/// # Errors
+/// When the embedded server does not start.
+pub fn database(config: &Config) -> anyhow::Result<(SecretString, Option<Embedded>)> {
+    if !config.database.is_embedded() {
+        return Ok((config.database.url.clone(), None));
+    }
+    let embedded = Embedded::start(&config.data.dir)?;
+    Ok((embedded.url.clone(), Some(embedded)))
+}
+
+/// The cloud that the configuration chooses. It is not asked for anything yet: it may be down.
+///
+/// # Errors
+/// When its login can't be found, or the practice cloud's folder can't be made.
+pub fn compute(config: &Config) -> anyhow::Result<Arc<dyn Compute>> {
+    Ok(match config.cloud.compute {
+        ComputeKind::Practice => Arc::new(PracticeCompute::new(
+            &config.data.dir.join("practice"),
+            Duration::from_secs(config.practice.build_seconds),
+        )?),
+        ComputeKind::OpenStack => {
+            let credentials = openstack::Credentials::discover(&|name| std::env::var(name).ok())
+                .context("cloud.compute is openstack, and its login can't be found")?;
+            Arc::new(OpenStack::new(credentials, settings(config))?)
+        }
+    })
+}
+
+fn settings(config: &Config) -> openstack::Settings {
+    openstack::Settings {
+        connect_seconds: config.openstack.connect_seconds,
+        request_seconds: config.openstack.request_seconds,
+        concurrency: config.openstack.concurrency,
+        ..openstack::Settings::default()
+    }
+}
+
+/// Brings the tables up to date; says which migrations ran.
+///
+/// # Errors
+/// See [`db::migrate`].
+pub fn migrate(config: &Config) -> anyhow::Result<Vec<String>> {
+    let (url, embedded) = database(config)?;
+    let ran = db::migrate(&url);
+    drop(embedded);
+    ran
+}
+
+/// A one-time link with which an admin account is made.
+///
+/// # Errors
+/// When the database does not answer.
+pub fn setup_link(config: &Config) -> anyhow::Result<String> {
+    let (url, _embedded) = database(config)?;
+    db::migrate(&url)?;
+    let mut conn = db::connect(&url)?;
+    let token = setup::create(&mut conn)?;
+    Ok(link(config, &token))
+}
+
+fn link(config: &Config, token: &str) -> String {
+    format!("{}/setup?token={token}", config.server.public_url())
+}
+
+/// Makes an admin.
+///
+/// # Errors
+/// When a field is wrong, the login id is taken, or the database does not answer.
+pub async fn create_admin(config: &Config, login_id: &str, name: &str, secret: String) -> anyhow::Result<()> {
+    let say = |key: &'static str| anyhow::anyhow!("{}", crate::web::page::Lang::En.t(key));
+    let login_id = validation::login_id(login_id).map_err(say)?;
+    let name = validation::person_name(name).map_err(say)?;
+    let secret = validation::password(&secret).map_err(say)?;
+    let password_hash = password::hash(secret).await?;
+    let (url, _embedded) = database(config)?;
+    db::migrate(&url)?;
+    let mut conn = db::connect(&url)?;
+    // Nobody's birthday is asked on a command line.
+    let birth_date = chrono::NaiveDate::from_ymd_opt(1970, 1, 1).context("1970-01-01 is a date")?;
+    let new = NewAccount { login_id: login_id.clone(), name, birth_date, password_hash, role: Role::Admin };
+    match Account::create(&mut conn, &new) {
+        Ok(_) => {
+            println!("admin {login_id} can log in");
+            Ok(())
+        }
+        Err(error) if db::is_duplicate(&error) => Err(say("validation.login_id.taken")),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Serves until SIGTERM or SIGINT, then stops cleanly: no new requests, operations ended or handed back, the embedded
+/// database stopped.
+///
+/// # Errors
+/// When something that the portal can't be without is missing.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(config.server.listen)
+        .with_context(|| format!("server.listen: {} can't be listened on", config.server.listen))?;
+    // The clouds' login first: a typing error in it should not wait for the database.
+    let compute = compute(&config)?;
+    let (url, embedded) = database(&config)?;
+    for name in db::migrate(&url)? {
+        tracing::info!(name, "migrated");
+    }
+    let mut conn = db::connect(&url)?;
+    let shared = Shared::load(&mut conn)?;
+    let seeded = InstanceTemplate::seed(&mut conn, &config.instance_templates)?;
+    if seeded > 0 {
+        tracing::info!(seeded, "made the first templates");
+    }
+    if !Account::any_admin(&mut conn)? {
+        let token = setup::create(&mut conn)?;
+        println!("Nobody administers this portal yet. Make the first admin (works once, for 24 hours):");
+        println!("  {}", link(&config, &token));
+    }
+    drop(conn);
+    let db = Db::new(&url, config.database.pool_size, Duration::from_secs(config.database.timeout_seconds));
+    let app = App::new(config, db, compute, shared);
+    let server = app::serve(app.clone(), listener)?;
+    let handle = server.handle();
+    let stop = Arc::new(Notify::new());
+    let loops = [
+        operations::worker::spawn(app.clone(), stop.clone(), GRACE),
+        sync::spawn(app.clone(), stop.clone()),
+    ];
+    println!("fast cloud serves on {}", app.config.server.public_url());
+    if !app.config.server.is_https() && !app.config.server.listen.ip().is_loopback() {
+        tracing::warn!("served over plain http: whoever can listen in on this network can take over sessions");
+    }
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let server = actix_web::rt::spawn(server);
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+    }
+    handle.stop(true).await;
+    stop.notify_waiters();
+    for task in loops {
+        if let Err(error) = task.await {
+            tracing::error!(%error, "a loop ended with a panic");
+        }
+    }
+    server.await??;
+    drop(app);
+    if let Some(embedded) = embedded {
+        tokio::task::spawn_blocking(move || embedded.stop()).await?;
+    }
+    Ok(())
+}

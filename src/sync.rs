@@ -1,0 +1,138 @@
+//! The loops beside the server: comparing the database with the cloud, and cleaning up. No business of their own.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::rt;
+use chrono::Utc;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::app::App;
+use crate::instances::model::seen;
+use crate::instances::sync::{Scope, run_once};
+use crate::{accounts, cloud_services, db, session};
+
+/// How far back a list of changes reaches beyond the last one: clocks differ, and Nova's has whole seconds.
+const OVERLAP: chrono::TimeDelta = chrono::TimeDelta::seconds(30);
+
+/// Starts the loop on the current actix arbiter; it ends when `stop` is notified.
+pub fn spawn(app: Arc<App>, stop: Arc<Notify>) -> JoinHandle<()> {
+    rt::spawn(async move {
+        let config = app.config.sync.clone();
+        let mut ticks = interval(Duration::from_secs(config.transition_seconds));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut state = State::default();
+        let mut stopping = std::pin::pin!(stop.notified());
+        loop {
+            tokio::select! {
+                () = &mut stopping => return,
+                _ = ticks.tick() => {}
+                () = app.settle.notified() => {}
+            }
+            tokio::select! {
+                () = &mut stopping => return,
+                () = tick(&app, &mut state) => {}
+            }
+        }
+    })
+}
+
+/// When what was done last.
+#[derive(Default)]
+struct State {
+    full: Option<Instant>,
+    catalogue: Option<Instant>,
+    changes_since: Option<chrono::DateTime<Utc>>,
+    /// Failures in a row: a failing service is asked again later, not harder.
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
+fn due(last: Option<Instant>, seconds: u64) -> bool {
+    last.is_none_or(|last| last.elapsed() >= Duration::from_secs(seconds))
+}
+
+async fn tick(app: &Arc<App>, state: &mut State) {
+    if state.not_before.is_some_and(|time| Instant::now() < time) {
+        return;
+    }
+    let config = &app.config.sync;
+    let full = due(state.full, config.interval_seconds);
+    let asked_at = Utc::now();
+    let scope = if full {
+        Scope::All
+    } else {
+        match app.db.run(|conn| Ok(seen::unsettled(conn)?)).await {
+            Ok(0) => return,
+            Ok(_) => Scope::ChangedSince(state.changes_since.unwrap_or(asked_at) - OVERLAP),
+            Err(error) => {
+                tracing::warn!(%error, "the database does not answer the sync");
+                return;
+            }
+        }
+    };
+    match run_once(app, scope).await {
+        Ok(summary) => {
+            tracing::debug!(?scope, ?summary, "compared");
+            state.changes_since = Some(asked_at);
+            if full {
+                state.full = Some(Instant::now());
+            }
+            if state.failures > 0 {
+                tracing::info!("the cloud answers again");
+            }
+            state.failures = 0;
+            state.not_before = None;
+        }
+        Err(error) => {
+            state.failures += 1;
+            // 2, 4, 8, 15, 15 … seconds: an outage that ends is seen soon.
+            let wait = Duration::from_secs((1_u64 << state.failures.min(4)).min(15));
+            state.not_before = Some(Instant::now() + wait);
+            tracing::warn!(error = format!("{error:#}"), failures = state.failures, "the cloud could not be compared");
+            return;
+        }
+    }
+    if due(state.catalogue, config.catalogue_seconds) {
+        match take_catalogue(app).await {
+            Ok(()) => state.catalogue = Some(Instant::now()),
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "what the cloud offers could not be read"),
+        }
+    }
+    if full {
+        sweep(app).await;
+    }
+}
+
+/// Reads what the cloud offers, and takes the sizes of its flavors over.
+///
+/// # Errors
+/// When the cloud or the database does not answer.
+pub async fn take_catalogue(app: &App) -> anyhow::Result<()> {
+    let catalogue = app.compute.catalogue().await?;
+    app.db
+        .run(move |conn| {
+            cloud_services::keep_catalogue(conn, cloud_services::COMPUTE, &catalogue)?;
+            crate::instance_templates::model::InstanceTemplate::take_sizes(conn, &catalogue)?;
+            Ok(())
+        })
+        .await?;
+    Ok(())
+}
+
+/// Removes what has expired.
+async fn sweep(app: &App) {
+    let swept = app
+        .db
+        .run(|conn| {
+            session::sweep(conn)?;
+            accounts::throttle::sweep(conn, db::now())?;
+            Ok(())
+        })
+        .await;
+    if let Err(error) = swept {
+        tracing::warn!(%error, "what has expired could not be removed");
+    }
+}

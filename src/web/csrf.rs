@@ -1,0 +1,133 @@
+//! The guard of forms: every POST comes from a page of ours, of this session.
+//!
+//! Two checks, both have to pass: the browser's own word on where the request comes from (`Sec-Fetch-Site`, else
+//! `Origin`), and a token in the hidden field `csrf_token` (or the header `X-CSRF-Token`): an HMAC over a random cookie
+//! and the account, so that neither a planted cookie nor another account's token is of use. No row is written for
+//! visitors who are not signed in.
+
+use actix_session::SessionExt;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::{Method, header};
+use actix_web::middleware::Next;
+use actix_web::{HttpMessage, web};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use super::body;
+use super::reader::signed_in;
+use crate::app::App;
+use crate::error::Error;
+use crate::ids::AccountId;
+
+/// The value of the cookie that tokens are made from, in the request's extensions: the one that came, or a new one
+/// that goes out with the answer.
+#[derive(Debug, Clone)]
+pub struct Seed {
+    pub value: String,
+    pub is_new: bool,
+}
+
+/// The token that goes with a seed and an account.
+pub fn token(secret: &[u8], seed: &str, account: Option<AccountId>) -> String {
+    hex::encode(mac(secret, seed, account).finalize().into_bytes())
+}
+
+fn mac(secret: &[u8], seed: &str, account: Option<AccountId>) -> Hmac<Sha256> {
+    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(secret).expect("HMAC takes keys of any length");
+    mac.update(b"csrf:");
+    mac.update(seed.as_bytes());
+    mac.update(b":");
+    if let Some(AccountId(id)) = account {
+        mac.update(id.as_bytes());
+    }
+    mac
+}
+
+fn fits(secret: &[u8], seed: &str, account: Option<AccountId>, token: &str) -> bool {
+    hex::decode(token).is_ok_and(|bytes| mac(secret, seed, account).verify_slice(&bytes).is_ok())
+}
+
+/// The cookie's name; `__Host-` where the portal is reached by https.
+pub fn cookie_name(https: bool) -> &'static str {
+    if https { "__Host-fast-cloud-form" } else { "fast-cloud-form" }
+}
+
+/// The middleware. Runs inside the session, so that the account is known.
+///
+/// # Errors
+/// [`Error::Csrf`] and what reading the form gives.
+pub async fn guard(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let app = request.app_data::<web::Data<App>>().ok_or_else(|| Error::internal("no app"))?.clone();
+    let seed = match request.cookie(cookie_name(app.config.server.is_https())) {
+        Some(cookie) if cookie.value().len() == 64 => Seed { value: cookie.value().to_owned(), is_new: false },
+        _ => Seed { value: crate::random::token(), is_new: true },
+    };
+    request.extensions_mut().insert(seed.clone());
+    if !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        same_origin(&request, &app)?;
+        let form = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"));
+        let fields = if form {
+            let payload = request.extract::<web::Payload>().await?;
+            body::read(payload).await?
+        } else {
+            body::Fields::default()
+        };
+        let header = request.headers().get("x-csrf-token").and_then(|value| value.to_str().ok());
+        let token = header.unwrap_or_else(|| fields.get("csrf_token"));
+        if seed.is_new {
+            return Err(Error::Csrf("no cookie").into());
+        }
+        let account = signed_in(&request.get_session()).map(|account| account.id);
+        if !fits(&app.shared.secret, &seed.value, account, token) {
+            return Err(Error::Csrf("another token").into());
+        }
+        request.extensions_mut().insert(fields);
+    }
+    next.call(request).await
+}
+
+
+/// The browser's word on where the request comes from. Other clients say nothing and need the token only.
+fn same_origin(request: &ServiceRequest, app: &App) -> Result<(), Error> {
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    if let Some(site) = text("sec-fetch-site") {
+        return if site == "same-origin" { Ok(()) } else { Err(Error::Csrf("another site")) };
+    }
+    let Some(origin) = text("origin") else { return Ok(()) };
+    let public = app.config.server.public_url();
+    let host = request.connection_info().host().to_owned();
+    let own = origin == public || origin.split_once("://").is_some_and(|(_, from)| from == host);
+    if own { Ok(()) } else { Err(Error::Csrf("another origin")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_fits_its_own_seed_and_account_only() {
+        let (secret, seed, account) = (b"secret", "seed", Some(AccountId::new()));
+        let token = token(secret, seed, account);
+        assert!(fits(secret, seed, account, &token));
+        for (secret, seed, account, token) in [
+            (&b"other!"[..], seed, account, token.as_str()),
+            (secret, "other", account, &token),
+            (secret, seed, None, &token),
+            (secret, seed, Some(AccountId::new()), &token),
+            (secret, seed, account, ""),
+            (secret, seed, account, "zz"),
+            (secret, seed, account, &token[..62]),
+        ] {
+            assert!(!fits(secret, seed, account, token));
+        }
+    }
+}
