@@ -30,13 +30,11 @@ pub struct App {
     pub shared: Shared,
     /// Notified when an operation was put into the queue.
     pub work: Notify,
-    /// Notified when something began to change in the cloud: the sync looks at once.
-    pub settle: Notify,
 }
 
 impl App {
     pub fn new(config: Config, db: Db, compute: Arc<dyn Compute>, shared: Shared) -> Arc<Self> {
-        Arc::new(Self { config, db, compute, shared, work: Notify::new(), settle: Notify::new() })
+        Arc::new(Self { config, db, compute, shared, work: Notify::new() })
     }
 }
 

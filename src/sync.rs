@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::app::App;
 use crate::instances::model::seen;
 use crate::instances::sync::{Scope, run_once};
-use crate::{accounts, cloud_services, db, session};
+use crate::{accounts, cloud_services, db, operations, session};
 
 /// How far back a list of changes reaches beyond the last one: clocks differ, and Nova's has whole seconds.
 const OVERLAP: chrono::TimeDelta = chrono::TimeDelta::seconds(30);
@@ -29,7 +29,6 @@ pub fn spawn(app: Arc<App>, stop: Arc<Notify>) -> JoinHandle<()> {
             tokio::select! {
                 () = &mut stopping => return,
                 _ = ticks.tick() => {}
-                () = app.settle.notified() => {}
             }
             tokio::select! {
                 () = &mut stopping => return,
@@ -64,9 +63,9 @@ async fn tick(app: &Arc<App>, state: &mut State) {
     let scope = if full {
         Scope::All
     } else {
-        match app.db.run(|conn| Ok(seen::unsettled(conn)?)).await {
-            Ok(0) => return,
-            Ok(_) => Scope::ChangedSince(state.changes_since.unwrap_or(asked_at) - OVERLAP),
+        match app.db.run(|conn| Ok(seen::any_unsettled(conn)?)).await {
+            Ok(false) => return,
+            Ok(true) => Scope::ChangedSince(state.changes_since.unwrap_or(asked_at) - OVERLAP),
             Err(error) => {
                 tracing::warn!(%error, "the database does not answer the sync");
                 return;
@@ -129,6 +128,7 @@ async fn sweep(app: &App) {
         .run(|conn| {
             session::sweep(conn)?;
             accounts::throttle::sweep(conn, db::now())?;
+            operations::model::sweep(conn)?;
             Ok(())
         })
         .await;

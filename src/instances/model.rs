@@ -417,7 +417,6 @@ fn alive() -> diesel::dsl::Filter<instances::table, diesel::dsl::IsNull<instance
 /// is not written over it.
 pub mod progress {
     use super::*;
-    use crate::schema::operations;
 
     /// The cloud has taken the order. Only the first id counts.
     ///
@@ -544,20 +543,6 @@ pub mod progress {
             .execute(conn)?;
         Ok(())
     }
-
-    /// Whether a create operation of this row is still open: then a missing Nova id means nothing.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn is_being_created(conn: &mut MysqlConnection, id: InstanceId) -> QueryResult<bool> {
-        diesel::select(diesel::dsl::exists(
-            operations::table
-                .filter(operations::resource_id.eq(id))
-                .filter(operations::action.eq(Action::Create.name()))
-                .filter(operations::state.eq_any(["queued", "running"])),
-        ))
-        .get_result(conn)
-    }
 }
 
 /// What the sync compares and writes.
@@ -609,7 +594,7 @@ pub mod seen {
         pub attach_address: bool,
     }
 
-    /// All rows that are not gone, or those with these ids in the cloud.
+    /// All rows that are not gone.
     ///
     /// # Errors
     /// The database's.
@@ -628,16 +613,29 @@ pub mod seen {
             .load(conn)
     }
 
-    /// How many are on their way from one state to another and known to the cloud.
+    /// Rows on their way from one state to another that the cloud knows of.
     ///
     /// # Errors
     /// The database's.
-    pub fn unsettled(conn: &mut MysqlConnection) -> QueryResult<i64> {
+    pub fn unsettled(conn: &mut MysqlConnection) -> QueryResult<Vec<Known>> {
         alive()
             .filter(instances::nova_id.is_not_null())
             .filter(instances::transition.is_not_null().or(instances::status.eq("building")))
-            .count()
-            .get_result(conn)
+            .select(Known::as_select())
+            .load(conn)
+    }
+
+    /// Whether there are any.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn any_unsettled(conn: &mut MysqlConnection) -> QueryResult<bool> {
+        diesel::select(diesel::dsl::exists(
+            alive()
+                .filter(instances::nova_id.is_not_null())
+                .filter(instances::transition.is_not_null().or(instances::status.eq("building"))),
+        ))
+        .get_result(conn)
     }
 
     /// Writes a change, unless the row has been written since it was read. Says whether it was.

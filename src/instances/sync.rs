@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::events::Kind;
 use super::model::seen::{self, Change, Known};
-use super::model::{Status, Transition};
+use super::model::{Status, Transition, progress};
 use crate::app::App;
 use crate::cloud::{CloudError, Server, ServerStatus};
 use crate::cloud_services;
@@ -47,11 +47,13 @@ pub enum Scope {
 pub async fn run_once(app: &App, scope: Scope) -> anyhow::Result<Summary> {
     let asked_at = db::now();
     let started = Instant::now();
-    let rows = app.db.run(|conn| Ok(seen::all(conn)?)).await?;
     let since = match scope {
         Scope::All => None,
         Scope::ChangedSince(time) => Some(time),
     };
+    let full = scope == Scope::All;
+    // Between two full runs only what is under way counts, however many rows there are.
+    let rows = app.db.run(move |conn| Ok(if full { seen::all(conn)? } else { seen::unsettled(conn)? })).await?;
     let servers = match app.compute.list(since).await {
         Ok(servers) => servers,
         Err(error) => {
@@ -60,7 +62,6 @@ pub async fn run_once(app: &App, scope: Scope) -> anyhow::Result<Summary> {
             return Err(error.into());
         }
     };
-    let full = scope == Scope::All;
     let mut changes = compare(&rows, &servers);
     if full {
         changes.extend(vanished(app, &rows, &servers).await?);
@@ -82,6 +83,7 @@ pub async fn run_once(app: &App, scope: Scope) -> anyhow::Result<Summary> {
                 }
             }
             if full {
+                adopt(conn, portal, &rows, &servers)?;
                 let found = find_strays(conn, portal, &rows, &servers)?;
                 summary.strays = found.len();
                 for stray in strays::replace(conn, &found)? {
@@ -262,6 +264,30 @@ async fn vanished(app: &App, rows: &[Known], servers: &[Server]) -> Result<Vec<C
         }
     }
     Ok(changes)
+}
+
+/// Gives a row its machine, when the order was given up because the cloud did not answer, and the cloud had carried it
+/// out after all. The next run takes its state over.
+fn adopt(
+    conn: &mut diesel::mysql::MysqlConnection,
+    portal: Uuid,
+    rows: &[Known],
+    servers: &[Server],
+) -> diesel::QueryResult<()> {
+    let given_up: HashMap<InstanceId, &Known> = rows
+        .iter()
+        .filter(|row| row.nova_id.is_none() && row.status() == Status::Error && row.transition().is_none())
+        .map(|row| (row.id, row))
+        .collect();
+    for server in servers {
+        let Some(owner) = server.owner.filter(|owner| owner.portal == portal) else { continue };
+        let fits = given_up.get(&owner.instance).is_some_and(|row| row.account_id == owner.account);
+        if fits {
+            tracing::info!(instance.id = %owner.instance, nova.id = %server.id, "a given-up order was carried out after all");
+            progress::launched(conn, owner.instance, NovaId(server.id))?;
+        }
+    }
+    Ok(())
 }
 
 /// Machines that carry our mark and fit no row, and rows' machines that don't carry it.

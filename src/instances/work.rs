@@ -26,6 +26,9 @@ const DELETION_LOOK: Duration = Duration::from_secs(2);
 /// How long a conflict ("while it is in task_state …") is taken as passing.
 const CONFLICT_MINUTES: i64 = 5;
 
+/// The reason of a row whose request the cloud has not answered.
+const WAITING_FOR_CLOUD: &str = "waiting_for_cloud";
+
 /// Why a try did not get to its end.
 enum Halt {
     Cloud(CloudError),
@@ -59,7 +62,7 @@ pub async fn carry_out(app: &Arc<App>, operation: &Operation) -> Outcome {
         Action::Start => act(app, &row, Transition::Starting).await,
         Action::Stop => act(app, &row, Transition::Stopping).await,
         Action::Reboot => act(app, &row, Transition::Rebooting).await,
-        Action::Delete => delete(app, &row).await,
+        Action::Delete => delete(app, operation, &row).await,
         Action::AttachAddress => attach_address(app, &row).await,
     };
     match result {
@@ -94,8 +97,7 @@ async fn refused(app: &Arc<App>, operation: &Operation, error: CloudError) -> Ou
             }
             let (id, text) = (operation.instance, error.to_string());
             // Only for the page; the operation's own error is written with the outcome.
-            if let Err(error) = app.db.run(move |conn| Ok(progress::waits(conn, id, "waiting_for_cloud", &text)?)).await
-            {
+            if let Err(error) = app.db.run(move |conn| Ok(progress::waits(conn, id, WAITING_FOR_CLOUD, &text)?)).await {
                 tracing::warn!(%error, "the reason for waiting could not be written");
             }
         }
@@ -147,7 +149,6 @@ async fn create(app: &Arc<App>, operation: &Operation, row: &Instance) -> Result
         };
         fail_point!("create_launched");
         app.db.run(move |conn| Ok(progress::launched(conn, id, NovaId(nova_id))?)).await?;
-        app.settle.notify_one();
     }
     fail_point!("create_recorded");
     // Nova has copied the key to the machine: the pair itself would only count against the project's quota.
@@ -225,7 +226,6 @@ async fn act(app: &Arc<App>, row: &Instance, transition: Transition) -> Result<O
     fail_point!("action_asked");
     let id = row.id;
     app.db.run(move |conn| Ok(progress::accepted(conn, id, transition)?)).await?;
-    app.settle.notify_one();
     Ok(Outcome::Done)
 }
 
@@ -245,9 +245,14 @@ async fn remaining(app: &Arc<App>, row: &Instance) -> Result<Vec<Server>, CloudE
     Ok(servers)
 }
 
-async fn delete(app: &Arc<App>, row: &Instance) -> Result<Outcome, Halt> {
+async fn delete(app: &Arc<App>, operation: &Operation, row: &Instance) -> Result<Outcome, Halt> {
     let id = row.id;
     let servers = remaining(app, row).await?;
+    let unanswered = row.nova_id.is_none() && row.reason.as_deref() == Some(WAITING_FOR_CLOUD);
+    if servers.is_empty() && unanswered && operation.attempts == 1 {
+        // The order may still be on its way in the cloud: a second look, later, decides.
+        return Ok(Outcome::Again(AFTER_SILENCE, None));
+    }
     if !servers.is_empty() {
         for server in servers.iter().filter(|server| server.status != ServerStatus::Deleting) {
             app.compute.delete(server.id).await?;

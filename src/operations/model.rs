@@ -259,3 +259,12 @@ pub fn release(conn: &mut MysqlConnection, worker: Uuid) -> QueryResult<usize> {
 pub fn open(conn: &mut MysqlConnection) -> QueryResult<i64> {
     operations::table.filter(operations::state.eq_any(["queued", "running"])).count().get_result(conn)
 }
+
+/// Removes what ended a month ago; called by the sync.
+///
+/// # Errors
+/// The database's.
+pub fn sweep(conn: &mut MysqlConnection) -> QueryResult<usize> {
+    let ended = operations::table.filter(operations::state.eq_any(["done", "failed", "cancelled"]));
+    diesel::delete(ended.filter(operations::updated_at.lt(db::now() - Duration::days(30)))).execute(conn)
+}
