@@ -20,3 +20,53 @@ pub fn sentence(lang: Lang, key: &str, values: &[(&str, &str)]) -> Cow<'static, 
 pub fn exists(key: &str) -> bool {
     crate::_rust_i18n_try_translate(Lang::Ko.code(), key).is_some()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn flat(value: &serde_yaml_ng::Value, path: &str, into: &mut BTreeMap<String, String>) {
+        match value {
+            serde_yaml_ng::Value::Mapping(map) => {
+                for (key, value) in map {
+                    let key = key.as_str().map_or_else(|| format!("{key:?}"), str::to_owned);
+                    let path = if path.is_empty() { key } else { format!("{path}.{key}") };
+                    flat(value, &path, into);
+                }
+            }
+            serde_yaml_ng::Value::String(text) => drop(into.insert(path.to_owned(), text.clone())),
+            _ => {}
+        }
+    }
+
+    fn sentences(yaml: &str) -> BTreeMap<String, String> {
+        let mut all = BTreeMap::new();
+        flat(&serde_yaml_ng::from_str(yaml).unwrap(), "", &mut all);
+        all
+    }
+
+    fn placeholders(text: &str) -> std::collections::BTreeSet<&str> {
+        text.split("%{").skip(1).filter_map(|part| part.split('}').next()).collect()
+    }
+
+    #[test]
+    fn both_languages_say_the_same_things() {
+        let (ko, en) = (sentences(include_str!("ko.yml")), sentences(include_str!("en.yml")));
+        assert_eq!(ko.keys().collect::<Vec<_>>(), en.keys().collect::<Vec<_>>());
+        for (key, text) in &ko {
+            // Korean particles have a place of their own; what a sentence is about has to be in both.
+            assert_eq!(placeholders(text), placeholders(&en[key]), "{key}");
+            assert!(!text.trim().is_empty() && !en[key].trim().is_empty(), "{key} says nothing");
+        }
+    }
+
+    #[test]
+    fn sentences_are_found_and_filled_in() {
+        assert_eq!(sentence(Lang::Ko, "validation.instance_name.missing", &[]), "미니 PC 이름을 입력해주세요.");
+        assert_eq!(sentence(Lang::En, "age.seconds", &[("n", "3")]), Lang::En.t1("age.seconds", "n", 3));
+        assert_eq!(sentence(Lang::En, "no.such.sentence", &[]), "no.such.sentence");
+        assert!(exists("status.active") && !exists("no.such.sentence"));
+    }
+}

@@ -576,6 +576,42 @@ pub mod seen {
         }
     }
 
+    #[cfg(test)]
+    impl Known {
+        /// A row for tests of pure logic.
+        pub fn fake(
+            id: InstanceId,
+            account_id: AccountId,
+            nova_id: NovaId,
+            status: Status,
+            transition: Option<Transition>,
+            transition_accepted: bool,
+        ) -> Self {
+            Self {
+                id,
+                account_id,
+                nova_id: Some(nova_id),
+                status: status.name().to_owned(),
+                transition: transition.map(|transition| transition.name().to_owned()),
+                transition_accepted,
+                reason: None,
+                reason_text: None,
+                ip_address: None,
+                floating_ip: None,
+                version: 1,
+            }
+        }
+
+        /// The same after a write.
+        #[must_use]
+        pub fn with(mut self, transition: Option<Transition>, accepted: bool, reason: Option<String>) -> Self {
+            self.transition = transition.map(|transition| transition.name().to_owned());
+            self.transition_accepted = accepted;
+            self.reason = reason;
+            self
+        }
+    }
+
     /// What is to be written of a row.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Change {

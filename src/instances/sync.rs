@@ -345,3 +345,107 @@ fn find_strays(
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::AccountId;
+
+    fn row(status: Status, transition: Option<Transition>, accepted: bool) -> Known {
+        Known::fake(InstanceId::new(), AccountId::new(), NovaId::new(), status, transition, accepted)
+    }
+
+    fn server(row: &Known, status: ServerStatus) -> Server {
+        Server {
+            id: row.nova_id.unwrap().0,
+            name: "pc".to_owned(),
+            status,
+            raw_status: format!("{status:?}"),
+            address: Some("10.0.0.5".parse().unwrap()),
+            floating_address: None,
+            fault: None,
+            owner: None,
+            created_at: None,
+        }
+    }
+
+    #[test]
+    fn what_is_the_same_is_not_written() {
+        let mut row = row(Status::Active, None, false);
+        row.ip_address = Some("10.0.0.5".to_owned());
+        assert_eq!(difference(&row, &server(&row, ServerStatus::Active)), None);
+    }
+
+    #[test]
+    fn a_built_machine_becomes_active_with_its_address() {
+        let row = row(Status::Building, None, false);
+        let change = difference(&row, &server(&row, ServerStatus::Active)).unwrap();
+        assert_eq!((change.status, change.ip_address.as_deref()), (Status::Active, Some("10.0.0.5")));
+        assert!(change.attach_address && change.event == Some(Kind::Active));
+    }
+
+    #[test]
+    fn a_request_that_the_cloud_has_not_taken_stays() {
+        let row = row(Status::Active, Some(Transition::Stopping), false);
+        let change = difference(&row, &server(&row, ServerStatus::Active)).unwrap();
+        assert_eq!((change.transition, change.transition_accepted), (Some(Transition::Stopping), false));
+    }
+
+    #[test]
+    fn a_request_that_the_cloud_has_taken_ends_when_the_machine_settles() {
+        let row = row(Status::Active, Some(Transition::Stopping), true);
+        let on_its_way = difference(&row, &server(&row, ServerStatus::Stopping));
+        assert_eq!(on_its_way.unwrap().transition, Some(Transition::Stopping));
+        let there = difference(&row, &server(&row, ServerStatus::Stopped)).unwrap();
+        assert_eq!((there.status, there.transition, there.event), (Status::Stopped, None, Some(Kind::Stopped)));
+    }
+
+    #[test]
+    fn our_own_deletion_ends_with_its_operation_only() {
+        let row = row(Status::Active, Some(Transition::Deleting), true);
+        assert_eq!(difference(&row, &server(&row, ServerStatus::Deleted)), None);
+        let still = difference(&row, &server(&row, ServerStatus::Active)).unwrap();
+        assert_eq!(still.transition, Some(Transition::Deleting));
+    }
+
+    #[test]
+    fn a_deletion_by_another_tool_is_seen_to_its_end() {
+        let mut row = row(Status::Active, None, false);
+        let change = difference(&row, &server(&row, ServerStatus::Deleting)).unwrap();
+        assert_eq!((change.transition, change.reason.as_deref()), (Some(Transition::Deleting), Some(DELETED_OUTSIDE)));
+        row = row.with(change.transition, true, change.reason);
+        let gone = difference(&row, &server(&row, ServerStatus::Deleted)).unwrap();
+        assert_eq!((gone.status, gone.transition, gone.reason.as_deref()), (Status::Error, None, Some("vanished")));
+    }
+
+    #[test]
+    fn faults_have_names_and_keep_the_clouds_words() {
+        for (fault, reason) in [
+            (Some("No valid host was found. "), "no_valid_host"),
+            (Some("Quota exceeded for instances"), "cloud_quota"),
+            (Some("<script>"), "build_failed"),
+            (None, "build_failed"),
+        ] {
+            let row = row(Status::Building, None, false);
+            let seen = Server { fault: fault.map(str::to_owned), ..server(&row, ServerStatus::Error) };
+            let change = difference(&row, &seen).unwrap();
+            assert_eq!((change.status, change.reason.as_deref()), (Status::Error, Some(reason)));
+            assert_eq!(change.reason_text.as_deref(), fault);
+        }
+    }
+
+    #[test]
+    fn a_status_that_we_do_not_know_is_unknown_and_never_stopped() {
+        let row = row(Status::Active, None, false);
+        let change = difference(&row, &server(&row, ServerStatus::Unknown)).unwrap();
+        assert_eq!((change.status, change.reason_text.as_deref()), (Status::Unknown, Some("Unknown")));
+    }
+
+    #[test]
+    fn only_rows_of_listed_machines_change() {
+        let (listed, other) = (row(Status::Building, None, false), row(Status::Building, None, false));
+        let stranger = Server { id: Uuid::new_v4(), ..server(&listed, ServerStatus::Active) };
+        let changes = compare(&[listed.clone(), other], &[server(&listed, ServerStatus::Active), stranger]);
+        assert_eq!(changes.iter().map(|change| change.id).collect::<Vec<_>>(), [listed.id]);
+    }
+}
