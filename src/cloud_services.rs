@@ -81,7 +81,7 @@ pub fn answered(
 pub fn failed(conn: &mut MysqlConnection, name: &str, error: &str) -> QueryResult<()> {
     ensure(conn, name)?;
     diesel::update(cloud_services::table.find(name))
-        .set(cloud_services::error.eq(crate::instances::model::shorten(error, 1000)))
+        .set(cloud_services::error.eq(crate::text::shorten(error, 1000)))
         .execute(conn)?;
     diesel::update(cloud_services::table.find(name).filter(cloud_services::failing_since.is_null()))
         .set(cloud_services::failing_since.eq(db::now()))

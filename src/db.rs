@@ -102,31 +102,6 @@ pub fn now() -> NaiveDateTime {
     chrono::DateTime::from_timestamp_micros(micros).map_or(now, |t| t.naive_utc())
 }
 
-/// Whether the database went away, rather than refused: then the request is answered with 503.
-pub fn is_outage(error: &DieselError) -> bool {
-    match error {
-        DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _) => true,
-        DieselError::DatabaseError(_, info) => {
-            let text = info.message();
-            [
-                "gone away",
-                "Lost connection",
-                "Can't connect",
-                "shutdown in progress",
-                "Server shutdown",
-                "Connection was killed",
-            ]
-            .iter()
-            .any(|sign| text.contains(sign))
-        }
-        DieselError::BrokenTransactionManager => true,
-        DieselError::RollbackErrorOnCommit { rollback_error, commit_error } => {
-            is_outage(rollback_error) || is_outage(commit_error)
-        }
-        _ => false,
-    }
-}
-
 /// Whether a row with the same unique key is there already.
 pub fn is_duplicate(error: &DieselError) -> bool {
     matches!(error, DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _))

@@ -76,8 +76,33 @@ impl From<diesel::result::Error> for Error {
     fn from(error: diesel::result::Error) -> Self {
         match error {
             diesel::result::Error::NotFound => Self::NotFound,
-            error if crate::db::is_outage(&error) => Self::Unavailable(error.to_string()),
+            error if is_outage(&error) => Self::Unavailable(error.to_string()),
             error => Self::Internal(format!("database: {error}")),
         }
+    }
+}
+
+/// Whether the database went away, rather than refused: then the request is answered with 503.
+pub fn is_outage(error: &diesel::result::Error) -> bool {
+    match error {
+        diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::ClosedConnection, _) => true,
+        diesel::result::Error::DatabaseError(_, info) => {
+            let text = info.message();
+            [
+                "gone away",
+                "Lost connection",
+                "Can't connect",
+                "shutdown in progress",
+                "Server shutdown",
+                "Connection was killed",
+            ]
+            .iter()
+            .any(|sign| text.contains(sign))
+        }
+        diesel::result::Error::BrokenTransactionManager => true,
+        diesel::result::Error::RollbackErrorOnCommit { rollback_error, commit_error } => {
+            is_outage(rollback_error) || is_outage(commit_error)
+        }
+        _ => false,
     }
 }

@@ -36,5 +36,6 @@ pub mod settings;
 pub mod start;
 pub mod strays;
 pub mod sync;
+pub mod text;
 pub mod validation;
 pub mod web;

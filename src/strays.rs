@@ -64,7 +64,7 @@ pub fn replace(conn: &mut MysqlConnection, found: &[Found]) -> QueryResult<Vec<F
         diesel::insert_into(strays::table)
             .values((
                 strays::nova_id.eq(stray.nova_id),
-                strays::name.eq(crate::instances::model::shorten(&stray.name, 255)),
+                strays::name.eq(crate::text::shorten(&stray.name, 255)),
                 strays::reason.eq(stray.reason.name()),
                 strays::instance_id.eq(stray.instance),
                 strays::first_seen_at.eq(now),

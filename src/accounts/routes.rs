@@ -38,7 +38,7 @@ fn today(reader: &Reader) -> chrono::NaiveDate {
 fn signup_form(reader: &Reader, fields: &Fields, errors: &SignupErrors, token: Option<String>) -> SignupPage {
     let field = |name: &str, error: Option<&'static str>| Field {
         // Longer than any field takes is not repeated in full.
-        value: crate::instances::model::shorten(fields.get(name), 200),
+        value: crate::text::shorten(fields.get(name), 200),
         error: error.map(|key| reader.lang.t(key).into_owned()).unwrap_or_default(),
     };
     let secret = |error| Field { value: String::new(), ..field("", error) };
@@ -217,7 +217,7 @@ pub async fn login(reader: Reader, query: web::Query<LoginQuery>) -> Result<Http
 
 fn login_page(reader: &Reader, login_id: &str, error: String, next: String) -> LoginPage {
     LoginPage {
-        login_id: Field::of(crate::instances::model::shorten(login_id, 64)),
+        login_id: Field::of(crate::text::shorten(login_id, 64)),
         password: Field::default(),
         error,
         next,
@@ -249,7 +249,7 @@ pub async fn sign_in(reader: Reader, session: Session, fields: Fields) -> Result
             let now = db::now();
             let wait = throttle::wait(conn, Subject::Login(&id), limits.failures_per_account, now)?
                 .max(throttle::wait(conn, Subject::Address(&address), limits.failures_per_address, now)?);
-            Ok((wait, Account::by_login_id(conn, &crate::instances::model::shorten(&id, 64))?))
+            Ok((wait, Account::by_login_id(conn, &crate::text::shorten(&id, 64))?))
         })
         .await?;
     if wait > 0 {
@@ -317,7 +317,7 @@ pub async fn profile_page(reader: &Reader, account: &CurrentAccount, errors: Pro
     let id = account.id;
     let keys = reader.app.db.run(move |conn| Ok(SshKey::list(conn, id)?)).await?;
     let say = |key: Option<&'static str>| key.map(|key| reader.lang.t(key).into_owned()).unwrap_or_default();
-    let field = |value: &str, error| Field { value: crate::instances::model::shorten(value, 9_000), error: say(error) };
+    let field = |value: &str, error| Field { value: crate::text::shorten(value, 9_000), error: say(error) };
     Ok(ProfilePage {
         login_id: account.login_id.clone(),
         role: reader.lang.t(&format!("roles.{}", account.role.name())).into_owned(),
@@ -354,7 +354,7 @@ async fn profile_refused(reader: &Reader, account: &CurrentAccount, errors: Prof
 pub async fn rename(reader: Reader, account: CurrentAccount, fields: Fields) -> Result<HttpResponse> {
     match validation::person_name(fields.get("name")) {
         Err(error) => {
-            let name_value = Some(crate::instances::model::shorten(fields.get("name"), 200));
+            let name_value = Some(crate::text::shorten(fields.get("name"), 200));
             let errors = ProfileErrors { name_value, name: Some(error), ..ProfileErrors::default() };
             profile_refused(&reader, &account, errors).await
         }

@@ -2,7 +2,38 @@
 
 use std::borrow::Cow;
 
-use crate::web::page::Lang;
+/// The language of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Lang {
+    #[default]
+    Ko,
+    En,
+}
+
+impl Lang {
+    /// As in `lang="…"` and in the file names of the sentences.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Ko => "ko",
+            Self::En => "en",
+        }
+    }
+
+    /// The sentence of this name in this language. A name without a sentence is shown as it is, and a test fails.
+    pub fn t(self, key: &str) -> Cow<'static, str> {
+        sentence(self, key, &[])
+    }
+
+    /// The same with `%{name}` replaced by values.
+    pub fn tv(self, key: &str, values: &[(&str, &str)]) -> Cow<'static, str> {
+        sentence(self, key, values)
+    }
+
+    /// `tv` with one value, for templates.
+    pub fn t1(self, key: &str, name: &str, value: impl std::fmt::Display) -> Cow<'static, str> {
+        sentence(self, key, &[(name, &value.to_string())])
+    }
+}
 
 /// The sentence of this name with `%{name}` replaced. See [`Lang::t`].
 pub fn sentence(lang: Lang, key: &str, values: &[(&str, &str)]) -> Cow<'static, str> {

@@ -197,7 +197,7 @@ async fn save(reader: Reader, _: Admin, id: Option<TemplateId>, fields: Fields) 
         Err(errors) => {
             let value = |name: &str| {
                 let known = FIELDS.contains(&name);
-                if known { crate::instances::model::shorten(fields.get(name), 20_000) } else { String::new() }
+                if known { crate::text::shorten(fields.get(name), 20_000) } else { String::new() }
             };
             let enabled = !fields.get("enabled").is_empty();
             let page = form_page(&reader, id, value, enabled, &errors, catalogue);

@@ -71,7 +71,7 @@ pub fn record(conn: &mut MysqlConnection, instance: InstanceId, kind: Kind, deta
             instance_events::id.eq(EventId::new()),
             instance_events::instance_id.eq(instance),
             instance_events::kind.eq(kind.name()),
-            instance_events::detail.eq(detail.map(|text| super::model::shorten(text, 1000))),
+            instance_events::detail.eq(detail.map(|text| crate::text::shorten(text, 1000))),
             instance_events::created_at.eq(db::now()),
         ))
         .execute(conn)?;

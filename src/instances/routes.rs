@@ -54,7 +54,7 @@ impl ListQuery {
     }
 
     fn search(&self) -> String {
-        super::model::shorten(self.search.trim(), 64)
+        crate::text::shorten(self.search.trim(), 64)
     }
 
     /// Counted from 0.
@@ -267,9 +267,9 @@ pub async fn new(reader: Reader, account: CurrentAccount) -> Result<HttpResponse
 /// `POST /instances`: 202 for htmx, 303 for a plain form, 422 with what is wrong.
 pub async fn create(reader: Reader, account: CurrentAccount, fields: Fields) -> Result<HttpResponse> {
     let typed = |errors: LaunchErrors, error| Typed {
-        name: super::model::shorten(fields.get("name"), 200),
-        template: super::model::shorten(fields.get("template_id"), 64),
-        key: super::model::shorten(fields.get("ssh_key"), 64),
+        name: crate::text::shorten(fields.get("name"), 200),
+        template: crate::text::shorten(fields.get("template_id"), 64),
+        key: crate::text::shorten(fields.get("ssh_key"), 64),
         launch_key: String::new(),
         errors,
         error,

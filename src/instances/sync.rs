@@ -78,7 +78,7 @@ pub async fn run_once(app: &App, scope: Scope) -> anyhow::Result<Summary> {
                     Ok(true) => summary.written += 1,
                     Ok(false) => {}
                     // One row's failure does not stop the others.
-                    Err(error) if db::is_outage(&error) => return Err(error.into()),
+                    Err(error) if crate::error::is_outage(&error) => return Err(error.into()),
                     Err(error) => tracing::error!(instance.id = %change.id, %error, "a row could not be written"),
                 }
             }
@@ -159,7 +159,7 @@ fn says_the_same(row: &Known, change: &Change) -> bool {
         && row.transition_accepted == change.transition_accepted
         && row.reason == change.reason
         && row.reason_text.as_deref().unwrap_or_default()
-            == super::model::shorten(change.reason_text.as_deref().unwrap_or_default(), 1000)
+            == crate::text::shorten(change.reason_text.as_deref().unwrap_or_default(), 1000)
         && row.ip_address == change.ip_address
         && row.floating_ip == change.floating_ip
 }

@@ -231,7 +231,7 @@ pub fn finish(conn: &mut MysqlConnection, id: OperationId, worker: Uuid, outcome
         .set((
             operations::state.eq(state),
             operations::run_after.eq(run_after),
-            operations::error.eq(error.map(|text| crate::instances::model::shorten(&text, 1000))),
+            operations::error.eq(error.map(|text| crate::text::shorten(&text, 1000))),
             operations::leased_by.eq(None::<String>),
             operations::leased_until.eq(None::<NaiveDateTime>),
             operations::updated_at.eq(now),

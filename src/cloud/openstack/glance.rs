@@ -5,8 +5,7 @@ use serde_json::Value;
 
 use super::OpenStack;
 use super::lenient::lenient;
-use super::nova::MAX_PAGES;
-use super::session::Service;
+use super::session::{MAX_PAGES, Service};
 use crate::cloud::{CloudError, Named};
 
 #[derive(Deserialize)]

@@ -16,7 +16,7 @@ use super::OpenStack;
 use super::answer::sentence;
 use super::glance::IdAndName;
 use super::lenient::lenient;
-use super::session::{Call, Service};
+use super::session::{Call, MAX_PAGES, Service};
 use crate::cloud::{CloudError, Flavor, LaunchOrder, Limits, Named, OwnerTag, Server, ServerStatus};
 use crate::ids::InstanceId;
 
@@ -24,8 +24,6 @@ use crate::ids::InstanceId;
 const META_PORTAL: &str = "fast_cloud_portal";
 const META_INSTANCE: &str = "fast_cloud_instance";
 const META_ACCOUNT: &str = "fast_cloud_account";
-/// Pages of 1,000; more machines than this are no classroom, but a service that hands out the same page for ever.
-pub(super) const MAX_PAGES: usize = 100;
 /// The behaviour that this adapter was written for (Nova 20, Train).
 const WANTED: Microversion = Microversion(2, 79);
 /// From here on a machine can be given tags when it is made (Nova 17, Queens).

@@ -50,6 +50,9 @@ const QUEUE_FACTOR: u32 = 4;
 /// How many times the time limit a [`Call::patient`] request has.
 const PATIENCE: u32 = 3;
 
+/// Pages of 1,000; more machines than this are no classroom, but a service that hands out the same page for ever.
+pub(super) const MAX_PAGES: usize = 100;
+
 /// The services that we use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Service {
