@@ -134,27 +134,22 @@ pub async fn create_admin(config: &Config, login_id: &str, name: &str, secret: S
     }
 }
 
-/// Reads `FAILPOINTS` (see the crate `fail`), and freezes the thread that comes to the point named in `FREEZE_AT`, so
-/// that a test can kill the process there; standard error says when it is reached.
+/// Freezes the thread that comes to the failpoint named in `FREEZE_AT`, so that a test can kill the process there;
+/// standard error says when it is reached.
 ///
 /// # Errors
 /// When the point can't be set up.
 #[cfg(feature = "failpoints")]
-fn failpoints() -> anyhow::Result<fail::FailScenario<'static>> {
-    let scenario = fail::FailScenario::setup();
-    if let Ok(name) = std::env::var("FREEZE_AT") {
-        let freeze = {
-            let name = name.clone();
-            move || {
-                eprintln!("frozen at {name}");
-                loop {
-                    std::thread::park();
-                }
-            }
-        };
-        fail::cfg_callback(name, freeze).map_err(anyhow::Error::msg)?;
-    }
-    Ok(scenario)
+fn freeze_where_told() -> anyhow::Result<()> {
+    let Ok(name) = std::env::var("FREEZE_AT") else { return Ok(()) };
+    let point = name.clone();
+    let freeze = move || {
+        eprintln!("frozen at {point}");
+        loop {
+            std::thread::park();
+        }
+    };
+    fail::cfg_callback(name, freeze).map_err(anyhow::Error::msg)
 }
 
 /// Serves until SIGTERM or SIGINT, then stops cleanly: no new requests, operations ended or handed back, the embedded
@@ -164,7 +159,7 @@ fn failpoints() -> anyhow::Result<fail::FailScenario<'static>> {
 /// When something that the portal can't be without is missing.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     #[cfg(feature = "failpoints")]
-    let _failpoints = failpoints()?;
+    freeze_where_told()?;
     let listener = TcpListener::bind(config.server.listen)
         .with_context(|| format!("server.listen: {} can't be listened on", config.server.listen))?;
     // The clouds' login first: a typing error in it should not wait for the database.
