@@ -81,7 +81,16 @@
   });
 
   document.addEventListener("htmx:afterRequest", (event) => {
-    if (refreshed(event) && event.detail.successful) lost(false);
+    const { target, successful } = event.detail;
+    if (refreshed(event)) {
+      if (successful) lost(false);
+    } else if (successful && target?.matches?.("tr[id]")) {
+      // A row has begun to change: its list looks at once, and from then on as often as that needs.
+      setTimeout(() => {
+        const list = document.getElementById(target.id)?.closest("[data-refresh][hx-get]");
+        if (list) htmx.trigger(list, "refresh");
+      });
+    }
   });
   document.addEventListener("htmx:responseError", (event) => {
     if (refreshed(event)) lost(true);
