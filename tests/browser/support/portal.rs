@@ -1,0 +1,185 @@
+//! The real binary, on a free port of its own, with a data folder of its own.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{Folder, Shared, signal};
+
+static SHARED: Shared<Portal> = Shared::new();
+
+/// Seconds that a practice machine takes to be built.
+const BUILD_SECONDS: &str = "3";
+
+pub struct Portal {
+    folder: Folder,
+    port: u16,
+    settings: Vec<(String, String)>,
+    process: Option<Child>,
+    /// Where the first admin is made; printed by the first start.
+    pub setup_link: String,
+}
+
+impl Portal {
+    /// The portal on a practice cloud that tests share; each has accounts of its own.
+    pub fn shared() -> Arc<Self> {
+        SHARED.get(|| Self::start(&[]))
+    }
+
+    /// A portal of one's own. Settings are variables.
+    pub fn start(settings: &[(&str, &str)]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut all = vec![
+            ("FASTCLOUD_PRACTICE__BUILD_SECONDS".to_owned(), BUILD_SECONDS.to_owned()),
+            ("FASTCLOUD_SYNC__TRANSITION_SECONDS".to_owned(), "1".to_owned()),
+        ];
+        all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let mut portal =
+            Self { folder: Folder::new("portal"), port, settings: all, process: None, setup_link: String::new() };
+        portal.run();
+        portal
+    }
+
+    pub fn address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// The end of what it logged.
+    pub fn log(&self) -> String {
+        let text = std::fs::read_to_string(self.log_file()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    /// Starts the process, on the same port and data folder each time, and waits until it serves.
+    pub fn run(&mut self) {
+        assert!(self.process.is_none(), "it runs");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fast-cloud"));
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("FASTCLOUD_") || name.starts_with("OS_") {
+                command.env_remove(&*name);
+            }
+        }
+        let mut process = command
+            .current_dir(self.folder.path())
+            .env("FASTCLOUD_SERVER__LISTEN", format!("127.0.0.1:{}", self.port))
+            .env("FASTCLOUD_DATA__DIR", self.data())
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let (sender, said) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        self.process = Some(process);
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            match said.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.contains("/setup?token=") => self.setup_link = line.trim().to_owned(),
+                Ok(line) if line.starts_with("fast cloud serves on") => return,
+                Ok(_) => {}
+                Err(_) => panic!("the portal did not start:\n{}", self.log()),
+            }
+        }
+    }
+
+    fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
+    }
+
+    /// Stops the process; the port is free then, and the data stays.
+    pub fn stop(&mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        signal(process.id(), "TERM");
+        let until = Instant::now() + Duration::from_secs(60);
+        while process.try_wait().unwrap().is_none() {
+            if Instant::now() > until {
+                let _ = process.kill();
+                let _ = process.wait();
+                panic!("the portal did not stop:\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The process stands still: connections are taken, and nothing is answered.
+    pub fn freeze(&self) {
+        signal(self.pid(), "STOP");
+    }
+
+    pub fn thaw(&self) {
+        signal(self.pid(), "CONT");
+    }
+
+    /// The database stands still, or goes on.
+    pub fn database(&self, name: &str) {
+        let pid = std::fs::read_to_string(self.data().join("mysql/pid")).unwrap();
+        signal(pid.trim().parse().unwrap(), name);
+    }
+
+    fn cloud_file(&self) -> PathBuf {
+        self.data().join("practice/compute.json")
+    }
+
+    /// The practice cloud's machines of this name.
+    pub fn machines(&self, name: &str) -> usize {
+        self.with_machines(|machines| machines.iter().filter(|machine| machine["name"] == name).count())
+    }
+
+    /// Changes the practice cloud behind the portal's back.
+    pub fn with_machines<T>(&self, change: impl FnOnce(&mut Vec<Value>) -> T) -> T {
+        use std::io::{Read, Seek, Write};
+        let mut file = std::fs::OpenOptions::new().read(true).write(true).open(self.cloud_file()).unwrap();
+        file.lock().unwrap();
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        let mut state: Value = serde_json::from_str(&text).unwrap();
+        let result = change(state["machines"].as_array_mut().unwrap());
+        file.rewind().unwrap();
+        let text = serde_json::to_vec(&state).unwrap();
+        file.write_all(&text).unwrap();
+        file.set_len(text.len() as u64).unwrap();
+        result
+    }
+
+    /// The practice cloud no longer answers: its state can't be read.
+    pub fn break_cloud(&self) {
+        std::fs::rename(self.cloud_file(), self.cloud_file().with_extension("away")).unwrap();
+        std::fs::create_dir(self.cloud_file()).unwrap();
+    }
+}
+
+impl Drop for Portal {
+    fn drop(&mut self) {
+        if self.process.is_some() {
+            let _ = std::process::Command::new("kill").arg("-CONT").arg(self.pid().to_string()).status();
+        }
+        if std::thread::panicking() {
+            // A second panic would end all tests.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.stop()));
+        } else {
+            self.stop();
+        }
+    }
+}
