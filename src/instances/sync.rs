@@ -114,7 +114,8 @@ fn difference(row: &Known, server: &Server) -> Option<Change> {
     }
     let (status, under_way) = translate(row.status(), server.status);
     let waiting = row.transition().is_some() && !row.transition_accepted;
-    let deleting = row.transition() == Some(Transition::Deleting);
+    // What another tool began, it may also have given up.
+    let deleting = row.transition() == Some(Transition::Deleting) && row.reason.as_deref() != Some(DELETED_OUTSIDE);
     // What we have asked for and the cloud has not taken yet stays; a deletion ends with the machine only.
     let (transition, accepted) = if waiting || deleting {
         (row.transition(), row.transition_accepted)
