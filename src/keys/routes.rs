@@ -107,7 +107,11 @@ pub async fn create(reader: Reader, account: CurrentAccount, fields: Fields) -> 
     let key = NewKey::parse(name.clone().unwrap_or_default(), fields.get("public_key"));
     let mut errors = ProfileErrors {
         key_name_value: fields.get("key_name").to_owned(),
-        public_key_value: fields.get("public_key").to_owned(),
+        // A private key that was pasted by mistake is not sent back.
+        public_key_value: match key {
+            Err("validation.public_key.private") => String::new(),
+            _ => fields.get("public_key").to_owned(),
+        },
         key_name: name.err(),
         public_key: key.as_ref().err().copied(),
         ..ProfileErrors::default()
