@@ -1,0 +1,150 @@
+//! Every route of the server, as tests know it: its form filled in, and ids for its path. A route that is in the
+//! server's table and not here fails [`known`], which every walk begins with.
+
+use std::collections::BTreeMap;
+
+use fast_cloud::routes::{self, Access};
+
+use super::{Person, TestApp};
+
+/// The ids of one person's things, by their names in paths.
+pub type Ids = BTreeMap<&'static str, String>;
+
+/// A route with its form; an empty one for GET and for forms without fields.
+pub struct Route {
+    pub method: &'static str,
+    pub path: &'static str,
+    pub access: Access,
+    pub form: Vec<(&'static str, String)>,
+}
+
+impl Route {
+    /// The path with ids in it.
+    pub fn path_with(&self, ids: &Ids) -> String {
+        let mut path = self.path.to_owned();
+        for (name, id) in ids {
+            path = path.replace(&format!("{{{name}}}"), id);
+        }
+        assert!(!path.contains('{'), "this test has no id for {path}");
+        path
+    }
+
+    pub fn has_id(&self) -> bool {
+        self.path.contains('{')
+    }
+
+    pub fn fields(&self) -> Vec<(&str, &str)> {
+        self.form.iter().map(|(name, value)| (*name, value.as_str())).collect()
+    }
+
+    pub fn is_get(&self) -> bool {
+        self.method == "GET"
+    }
+}
+
+const PASSWORD: &str = super::person::PASSWORD;
+
+/// The routes with forms that would be taken, of somebody who has these things.
+pub fn known(ids: &Ids) -> Vec<Route> {
+    use Access::{Account, Admin, Public};
+    let id = |name: &str| ids.get(name).cloned().unwrap_or_default();
+    let words = |fields: &[(&'static str, &str)]| -> Vec<(&'static str, String)> {
+        fields.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
+    };
+    let person = [
+        ("login_id", "somebody-new"),
+        ("password", PASSWORD),
+        ("password_confirm", PASSWORD),
+        ("name", "새 사람"),
+        ("birth_date", "2008-02-29"),
+    ];
+    let template = words(&[
+        ("name", "Other"),
+        ("purpose_ko", "실습"),
+        ("purpose_en", "Lab"),
+        ("image", "Ubuntu 22.04"),
+        ("flavor", "m1.small"),
+        ("network", ""),
+        ("floating_network", ""),
+        ("security_groups", "default"),
+        ("key_pair", ""),
+        ("ssh_user", "ubuntu"),
+        ("user_data", "#cloud-config"),
+        ("position", "7"),
+        ("enabled", "true"),
+    ]);
+    let mut order = words(&[("name", "lab-9"), ("ssh_key", &id("key_id"))]);
+    order.push(("template_id", id("template_id")));
+    let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+    let key = words(&[("key_name", "laptop"), ("public_key", line)]);
+    let change = words(&[
+        ("current_password", PASSWORD),
+        ("password", "another password"),
+        ("password_confirm", "another password"),
+    ]);
+    let none = Vec::new;
+    let map = vec![
+        (Public, "GET", "/", none()),
+        (Public, "GET", "/signup", none()),
+        (Public, "POST", "/signup", words(&person)),
+        (Public, "GET", "/signup/check", none()),
+        (Public, "GET", "/setup", none()),
+        (Public, "POST", "/setup", words(&person)),
+        (Public, "GET", "/login", none()),
+        (Public, "POST", "/login", words(&[("login_id", "somebody"), ("password", PASSWORD)])),
+        (Public, "POST", "/logout", none()),
+        (Public, "POST", "/preferences/language", words(&[("lang", "en")])),
+        (Public, "POST", "/preferences/theme", words(&[("theme", "dark")])),
+        (Account, "GET", "/dashboard", none()),
+        (Account, "GET", "/dashboard/instances", none()),
+        (Account, "GET", "/profile", none()),
+        (Account, "POST", "/profile/name", words(&[("name", "새 이름")])),
+        (Account, "POST", "/profile/password", change),
+        (Account, "POST", "/keys", key),
+        (Account, "POST", "/keys/generate", words(&[("key_name", "made")])),
+        (Account, "POST", "/keys/pick-up", none()),
+        (Account, "POST", "/keys/{key_id}/delete", none()),
+        (Account, "GET", "/instances", none()),
+        (Account, "POST", "/instances", order),
+        (Account, "GET", "/instances/new", none()),
+        (Account, "GET", "/instances/rows", none()),
+        (Account, "GET", "/instances/{instance_id}", none()),
+        (Account, "GET", "/instances/{instance_id}/row", none()),
+        (Account, "GET", "/instances/{instance_id}/detail", none()),
+        (Account, "POST", "/instances/{instance_id}/start", none()),
+        (Account, "POST", "/instances/{instance_id}/stop", none()),
+        (Account, "POST", "/instances/{instance_id}/reboot", none()),
+        (Account, "GET", "/instances/{instance_id}/delete", none()),
+        (Account, "POST", "/instances/{instance_id}/delete", none()),
+        (Admin, "GET", "/admin/cloud", none()),
+        (Admin, "GET", "/admin/templates", none()),
+        (Admin, "POST", "/admin/templates", template.clone()),
+        (Admin, "GET", "/admin/templates/new", none()),
+        (Admin, "GET", "/admin/templates/{template_id}/edit", none()),
+        (Admin, "POST", "/admin/templates/{template_id}", template),
+        (Admin, "POST", "/admin/templates/{template_id}/delete", none()),
+    ];
+    let map: Vec<Route> =
+        map.into_iter().map(|(access, method, path, form)| Route { method, path, access, form }).collect();
+    let mut here: Vec<String> =
+        map.iter().map(|route| format!("{:?} {} {}", route.access, route.method, route.path)).collect();
+    let mut there: Vec<String> =
+        routes::table().iter().map(|entry| format!("{:?} {} {}", entry.access, entry.method, entry.path)).collect();
+    here.sort();
+    there.sort();
+    assert_eq!(here, there, "a route of the server is not known to its tests, or is gone");
+    map
+}
+
+/// Somebody with one of each thing: a mini PC that runs, a key, and the templates that there are.
+pub async fn things_of(app: &TestApp, person: &Person) -> Ids {
+    let instance = app.running(person, &format!("pc of {}", person.login_id)).await;
+    let form = person.get("/profile").await.is(200).attribute(".key-row form", "action").unwrap();
+    let key = form.split('/').nth(2).unwrap().to_owned();
+    Ids::from([("instance_id", instance), ("key_id", key), ("template_id", app.template("Nano"))])
+}
+
+/// Ids of the right form that nobody has.
+pub fn random_ids() -> Ids {
+    ["instance_id", "key_id", "template_id"].map(|name| (name, uuid::Uuid::now_v7().to_string())).into()
+}

@@ -1,0 +1,259 @@
+//! A person with a browser: cookies are kept, redirects are not followed by themselves.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use actix_web::cookie::time::Duration;
+use reqwest::header::{COOKIE, HeaderName};
+use reqwest::{Method, RequestBuilder};
+
+use super::{Answer, encode};
+
+/// Everybody's password in tests.
+pub const PASSWORD: &str = "correct horse battery";
+
+pub struct Person {
+    http: reqwest::Client,
+    pub base: String,
+    jar: Mutex<BTreeMap<String, String>>,
+    token: Mutex<Option<String>>,
+    /// Empty for somebody who is not signed in.
+    pub login_id: String,
+    pub name: String,
+    headers: Vec<(HeaderName, String)>,
+}
+
+impl Person {
+    pub fn at(base: &str) -> Self {
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .timeout(std::time::Duration::from_secs(60))
+            .build()
+            .unwrap();
+        Self {
+            http,
+            base: base.to_owned(),
+            jar: Mutex::default(),
+            token: Mutex::default(),
+            login_id: String::new(),
+            name: String::new(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// The same browser in front of another portal.
+    pub fn moved_to(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.again() }
+    }
+
+    /// A copy of the browser with its cookies of now, as a thief or a second tab has it.
+    pub fn again(&self) -> Self {
+        Self {
+            http: self.http.clone(),
+            base: self.base.clone(),
+            jar: Mutex::new(self.cookies()),
+            token: Mutex::new(self.token.lock().unwrap().clone()),
+            login_id: self.login_id.clone(),
+            name: self.name.clone(),
+            headers: self.headers.clone(),
+        }
+    }
+
+    /// Sends a header with each request.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.retain(|(there, _)| there != name);
+        self.headers.push((HeaderName::from_static(name), value.to_owned()));
+        self
+    }
+
+    pub fn cookies(&self) -> BTreeMap<String, String> {
+        self.jar.lock().unwrap().clone()
+    }
+
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        self.jar.lock().unwrap().get(name).cloned()
+    }
+
+    pub fn set_cookie(&self, name: &str, value: &str) {
+        self.jar.lock().unwrap().insert(name.to_owned(), value.to_owned());
+        self.forget_token();
+    }
+
+    pub fn forget_token(&self) {
+        *self.token.lock().unwrap() = None;
+    }
+
+    /// A request with this browser's cookies and headers, and no more.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let cookies: Vec<String> = self.cookies().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if !cookies.is_empty() {
+            request = request.header(COOKIE, cookies.join("; "));
+        }
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        request
+    }
+
+    /// Sends it and keeps the cookies of the answer; None when nothing came back.
+    pub async fn try_send(&self, request: RequestBuilder) -> Option<Answer> {
+        let request = request.build().unwrap();
+        let what = format!("{} {}", request.method(), request.url().path());
+        let response = self.http.execute(request).await.ok()?;
+        let answer = Answer::of(what, response).await;
+        let mut jar = self.jar.lock().unwrap();
+        for cookie in answer.cookies() {
+            if cookie.max_age().is_some_and(|age| age <= Duration::ZERO) {
+                jar.remove(cookie.name());
+            } else {
+                jar.insert(cookie.name().to_owned(), cookie.value().to_owned());
+            }
+        }
+        Some(answer)
+    }
+
+    pub async fn send(&self, request: RequestBuilder) -> Answer {
+        let what = format!("{request:?}");
+        self.try_send(request).await.unwrap_or_else(|| panic!("no answer to {what}"))
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    /// As htmx asks.
+    pub async fn get_part(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path).header("hx-request", "true")).await
+    }
+
+    /// The token of the forms on this person's pages.
+    pub async fn token(&self) -> String {
+        if let Some(token) = self.token.lock().unwrap().clone() {
+            return token;
+        }
+        // Signed in or not, a page that has a form; what is not found has none.
+        let mut page = self.get("/signup").await;
+        for _ in 0..2 {
+            if page.has("input[name=csrf_token]") {
+                break;
+            }
+            page = self.get("/profile").await;
+        }
+        let token = page.value_of("csrf_token");
+        *self.token.lock().unwrap() = Some(token.clone());
+        token
+    }
+
+    /// A POST with the token.
+    pub async fn post_request(&self, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
+        let token = self.token().await;
+        let mut all = vec![("csrf_token", token.as_str())];
+        all.extend_from_slice(fields);
+        self.request(Method::POST, path).header("content-type", "application/x-www-form-urlencoded").body(encode(&all))
+    }
+
+    /// A plain form.
+    pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let request = self.post_request(path, fields).await;
+        self.send(request).await
+    }
+
+    /// A form as htmx sends it.
+    pub async fn post_part(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let request = self.post_request(path, fields).await.header("hx-request", "true");
+        self.send(request).await
+    }
+
+    pub async fn log_in(&self, login_id: &str, password: &str) -> Answer {
+        let answer = self.post("/login", &[("login_id", login_id), ("password", password)]).await;
+        self.forget_token();
+        answer
+    }
+
+    pub async fn log_out(&self) -> Answer {
+        let answer = self.post("/logout", &[]).await;
+        self.forget_token();
+        answer
+    }
+
+    pub async fn is_signed_in(&self) -> bool {
+        let answer = self.get("/profile").await;
+        match answer.status.as_u16() {
+            200 => true,
+            303 => {
+                answer.leads_to("/login?next=%2Fprofile");
+                false
+            }
+            _ => panic!("{}: {}", answer.what, answer.status),
+        }
+    }
+
+    /// The form for renting as it is now, filled in: name, the chosen template, the form's key.
+    pub async fn launch_form(&self, name: &str) -> Vec<(&'static str, String)> {
+        let page = self.get("/instances/new").await.is(200);
+        let template = page.attribute("input[name=template_id]:not([disabled])", "value").unwrap_or_default();
+        vec![("name", name.to_owned()), ("template_id", template), ("launch_key", page.value_of("launch_key"))]
+    }
+
+    /// Fills in the form and sends it.
+    pub async fn rent(&self, name: &str) -> Answer {
+        let form = self.launch_form(name).await;
+        let fields: Vec<(&str, &str)> = form.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        self.post("/instances", &fields).await
+    }
+
+    /// Rents a mini PC; its id, as the list has it.
+    pub async fn launch(&self, name: &str) -> String {
+        self.rent(name).await.leads_to("/instances");
+        self.id_of(name).await
+    }
+
+    /// The id of the row with this name.
+    pub async fn id_of(&self, name: &str) -> String {
+        let list = self.get("/instances").await.is(200);
+        let links = list.texts("tr .resource-row__name").into_iter().zip(list.attributes("tr.resource-row", "id"));
+        let found = links.into_iter().find(|(text, _)| text == name).map(|(_, id)| id);
+        found.unwrap_or_else(|| panic!("no {name} in the list")).trim_start_matches("instance-").to_owned()
+    }
+
+    /// The ids of all rows in the list.
+    pub async fn ids(&self) -> Vec<String> {
+        let list = self.get("/instances").await.is(200);
+        let ids = list.attributes("tr.resource-row", "id");
+        ids.into_iter().map(|id| id.trim_start_matches("instance-").to_owned()).collect()
+    }
+
+    pub async fn row(&self, id: &str) -> Answer {
+        self.get_part(&format!("/instances/{id}/row")).await
+    }
+
+    /// `data-status` of a row; `gone` when it is not there.
+    pub async fn status(&self, id: &str) -> String {
+        let row = self.row(id).await;
+        if row.status == 404 {
+            return "gone".to_owned();
+        }
+        assert_eq!(row.status, 200, "{}", row.what);
+        row.attribute(&format!("#instance-{id} .status-badge"), "data-status").expect("a row has a status")
+    }
+
+    /// The word of the status.
+    pub async fn label(&self, id: &str) -> String {
+        self.row(id).await.said(".status-badge")
+    }
+
+    /// What can be pressed.
+    pub async fn offers(&self, id: &str) -> Vec<String> {
+        let row = self.row(id).await.is(200);
+        let start = format!("instance-{id}-");
+        let buttons = row.attributes("[id]", "id");
+        buttons.iter().filter_map(|button| button.strip_prefix(&start)).map(str::to_owned).collect()
+    }
+
+    pub async fn press(&self, verb: &str, id: &str) -> Answer {
+        self.post(&format!("/instances/{id}/{verb}"), &[]).await
+    }
+}
