@@ -55,7 +55,7 @@ pub async fn run_once(app: &App, scope: Scope) -> anyhow::Result<Summary> {
     // Between two full runs only what is under way counts, however many rows there are.
     let rows = app.db.run(move |conn| Ok(if full { seen::all(conn)? } else { seen::unsettled(conn)? })).await?;
     let servers = match app.compute.list(since).await {
-        Ok(servers) => servers,
+        Ok(servers) => explained(app, &rows, servers).await,
         Err(error) => {
             let text = error.to_string();
             app.db.run(move |conn| Ok(cloud_services::failed(conn, cloud_services::COMPUTE, &text)?)).await?;
@@ -101,6 +101,28 @@ pub async fn run_once(app: &App, scope: Scope) -> anyhow::Result<Summary> {
     Ok(summary)
 }
 
+/// Broken machines whose fault is asked for one by one in a run.
+const FAULTS: usize = 20;
+
+/// Nova's list leaves out the fault of a machine that was never given a host: those are asked for by their id, unless
+/// the row knows already.
+async fn explained(app: &App, rows: &[Known], mut servers: Vec<Server>) -> Vec<Server> {
+    let untold = |row: &Known| row.status() != Status::Error || row.reason_text.is_none();
+    let ours: HashMap<NovaId, &Known> = rows.iter().filter_map(|row| Some((row.nova_id?, row))).collect();
+    let mute = servers
+        .iter_mut()
+        .filter(|server| server.status == ServerStatus::Error && server.fault.is_none())
+        .filter(|server| ours.get(&NovaId(server.id)).is_some_and(|row| untold(row)));
+    for server in mute.take(FAULTS) {
+        match app.compute.show(server.id).await {
+            Ok(shown) => server.fault = shown.fault,
+            // What was listed counts all the same; the next full run asks again.
+            Err(error) => tracing::warn!(nova.id = %server.id, %error, "why a machine is broken could not be asked"),
+        }
+    }
+    servers
+}
+
 /// What differs, of the machines that were listed.
 fn compare(rows: &[Known], servers: &[Server]) -> Vec<Change> {
     let by_nova: HashMap<NovaId, &Known> = rows.iter().filter_map(|row| Some((row.nova_id?, row))).collect();
@@ -125,8 +147,9 @@ fn difference(row: &Known, server: &Server) -> Option<Change> {
     let (reason, reason_text) = if !deleting && under_way == Some(Transition::Deleting) {
         (Some(DELETED_OUTSIDE.to_owned()), None)
     } else if status == Status::Error {
-        let fault = server.fault.clone();
-        (Some(reason_of(fault.as_deref()).to_owned()), fault.or_else(|| row.reason_text.clone()))
+        let known = row.reason_text.clone().filter(|_| row.status() == Status::Error);
+        let fault = server.fault.clone().or(known);
+        (Some(reason_of(fault.as_deref()).to_owned()), fault)
     } else if status == Status::Unknown {
         (Some("cloud_status".to_owned()), Some(server.raw_status.clone()))
     } else if waiting || !forgets(row.reason.as_deref(), row.status(), status) {
