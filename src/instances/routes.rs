@@ -344,6 +344,11 @@ fn place(
     }
     let mut stored = None;
     let key = match (&form.key, made) {
+        (KeyWish::Default, Some(new)) => {
+            let (key, is_new) = SshKey::latest_or_create(conn, account, &new)?;
+            stored = is_new.then_some(key.id);
+            Some(key)
+        }
         (_, Some(new)) => match SshKey::create(conn, account, &new)? {
             Some(id) => {
                 stored = Some(id);

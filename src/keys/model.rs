@@ -9,7 +9,7 @@ use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey};
 
 use crate::db;
 use crate::ids::{AccountId, SshKeyId};
-use crate::schema::ssh_keys;
+use crate::schema::{accounts, ssh_keys};
 use crate::validation::Checked;
 
 /// Keys that one account may have.
@@ -142,6 +142,22 @@ impl SshKey {
             ))
             .execute(conn)?;
         Ok(Some(id))
+    }
+
+    /// The account's latest key, or this one stored if it has none; and whether it was stored. Of many requests at once
+    /// only one finds none, so that they share a key whose private half its person has.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn latest_or_create(conn: &mut MysqlConnection, account: AccountId, key: &NewKey) -> QueryResult<(Self, bool)> {
+        db::transaction(conn, |conn| {
+            accounts::table.find(account).select(accounts::id).for_update().first::<AccountId>(conn)?;
+            if let Some(latest) = Self::list(conn, account)?.into_iter().next() {
+                return Ok((latest, false));
+            }
+            let id = Self::create(conn, account, key)?.ok_or(diesel::result::Error::NotFound)?;
+            Ok((Self::find(conn, account, id)?, true))
+        })
     }
 
     /// Forgets a key; machines that have it keep it.
