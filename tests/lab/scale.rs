@@ -13,8 +13,9 @@ use crate::support::{Home, Lab, Person, Proxy, SCALE, Setup, Watch, run};
 const EACH: usize = 10;
 /// Calls in flight to Nova that the portal is allowed.
 const CONCURRENCY: usize = 4;
-/// Room for a slow machine; an ordinary one needs less.
-const PATIENCE: Duration = Duration::from_secs(400);
+/// For each machine: Nova and Neutron need about a second of a core, and may share it with others.
+const PATIENCE: Duration = Duration::from_secs(4);
+
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the lab"]
@@ -24,6 +25,7 @@ async fn a_class_rents_at_once() {
 
 async fn class(lab: &Lab) {
     let many: usize = std::env::var("LAB_MANY").ok().and_then(|many| many.parse().ok()).unwrap_or(300);
+    let patience = Duration::from_secs(60) + PATIENCE * u32::try_from(many).unwrap();
     let people = many.div_ceil(EACH);
     let mut watch = Watch::start();
     let home = Home::new();
@@ -69,7 +71,7 @@ async fn class(lab: &Lab) {
             break;
         }
         assert!(!seen.iter().any(|status| status == "error"), "{}", told(&class).await);
-        assert!(began.elapsed() < PATIENCE, "{}", told(&class).await);
+        assert!(began.elapsed() < patience, "{}", told(&class).await);
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
     watch.lap("the others, all active");
@@ -96,7 +98,7 @@ async fn class(lab: &Lab) {
     watch.lap("deletion of all asked for");
     let began = Instant::now();
     while !statuses(&class).await.is_empty() {
-        assert!(began.elapsed() < PATIENCE, "{}", told(&class).await);
+        assert!(began.elapsed() < patience, "{}", told(&class).await);
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
     watch.lap("all gone");
