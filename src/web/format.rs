@@ -5,11 +5,12 @@ use chrono_tz::Tz;
 
 use super::page::{Age, Lang};
 
-/// "12초 전", "3분 전", "2시간 전", "4일 전".
+/// "방금", "12초 전", "3분 전", "2시간 전", "4일 전".
 pub fn ago(lang: Lang, then: NaiveDateTime, now: NaiveDateTime) -> String {
     let seconds = (now - then).num_seconds().max(0);
     let (key, number) = match seconds {
-        0..60 => ("ago.seconds", seconds),
+        0..5 => ("ago.now", seconds),
+        5..60 => ("ago.seconds", seconds),
         60..3600 => ("ago.minutes", seconds / 60),
         3600..86_400 => ("ago.hours", seconds / 3600),
         _ => ("ago.days", seconds / 86_400),
