@@ -125,7 +125,15 @@ async fn sign_up(reader: Reader, fields: Fields, role: Role, token: Option<Strin
     };
     let form = match SignupForm::parse(&fields, today(&reader)) {
         Ok(form) => form,
-        Err(errors) => return refuse(errors, token),
+        Err(mut errors) => {
+            if errors.login_id.is_none()
+                && let Ok(id) = validation::login_id(fields.get("login_id"))
+                && reader.app.db.run(move |conn| Ok(Account::is_taken(conn, &id)?)).await?
+            {
+                errors.login_id = Some("validation.login_id.taken");
+            }
+            return refuse(errors, token);
+        }
     };
     let (address, most, id) = (reader.address(), reader.app.config.accounts.signups_per_address, form.login_id.clone());
     let (wait, taken) = reader
