@@ -171,13 +171,13 @@ async fn index(bare: web::Data<Bare>) -> Result<HttpResponse> {
     // What the portal asks the database for, and the reader's session would say, stands here.
     let token = "0".repeat(64);
     let context = Context::new(Lang::Ko, &bare.app, &bare.service, &token);
-    let counts = Counts { total: INSTANCES, running: 40, stopped: 10, ..Counts::default() };
     let usage = Usage { instances: INSTANCES, vcpus: INSTANCES, ram_mb: INSTANCES * 512 };
+    let counts = Counts { total: INSTANCES, running: 40, stopped: 10, usage, ..Counts::default() };
     let list = List {
         rows: rows.iter().map(|row| context.row(row)).collect(),
         total: counts.total,
         running: counts.running,
-        quota: context.quota(usage, bare.app.config.quota),
+        quota: context.quota(counts.usage, bare.app.config.quota),
         filters: context.filters(counts, Filter::All, ""),
         age: context.age(),
         refresh_seconds: context.refresh(false),

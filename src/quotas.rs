@@ -1,13 +1,12 @@
 //! What an account may have, and what it has.
 
-use diesel::dsl::{count_star, sql};
 use diesel::mysql::MysqlConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable};
 
 use crate::config::Quota;
 use crate::ids::AccountId;
-use crate::schema::{account_quotas, instances};
+use crate::instances::model::Instance;
+use crate::schema::account_quotas;
 
 /// What an account's mini PCs take together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,19 +43,10 @@ pub fn limit(conn: &mut MysqlConnection, account: AccountId, default: Quota) -> 
     })
 }
 
-/// Every mini PC counts until it is gone, but for those that never came to be.
+/// What an account's mini PCs take of its quota now.
 ///
 /// # Errors
 /// The database's.
 pub fn usage(conn: &mut MysqlConnection, account: AccountId) -> QueryResult<Usage> {
-    let mine = instances::table
-        .filter(instances::account_id.eq(account))
-        .filter(instances::deleted_at.is_null())
-        .filter(instances::status.ne("error").or(instances::nova_id.is_not_null()));
-    // SUM of an integer is a DECIMAL, which needs a crate of its own to read.
-    let total = |column: &str| sql::<Nullable<BigInt>>(&format!("CAST(SUM({column}) AS SIGNED)"));
-    let (count, vcpus, ram): (i64, Option<i64>, Option<i64>) =
-        mine.select((count_star(), total("vcpus"), total("ram_mb"))).first(conn)?;
-    let small = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
-    Ok(Usage { instances: small(count), vcpus: small(vcpus.unwrap_or(0)), ram_mb: small(ram.unwrap_or(0)) })
+    Ok(Instance::counts(conn, account)?.usage)
 }

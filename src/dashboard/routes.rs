@@ -19,14 +19,13 @@ const ROWS: i64 = 5;
 
 async fn card(reader: &Reader, account: AccountId) -> Result<(InstancesCard, Counts)> {
     let default = reader.app.config.quota;
-    let (rows, counts, usage, limit, service) = reader
+    let (rows, counts, limit, service) = reader
         .app
         .db
         .run(move |conn| {
             Ok((
                 Instance::list(conn, account, Filter::All, "", 0, ROWS)?,
                 Instance::counts(conn, account)?,
-                quotas::usage(conn, account)?,
                 quotas::limit(conn, account, default)?,
                 CloudService::load(conn, cloud_services::COMPUTE)?,
             ))
@@ -41,7 +40,7 @@ async fn card(reader: &Reader, account: AccountId) -> Result<(InstancesCard, Cou
         rows: rows.iter().map(|row| context.row(row)).collect(),
         total: counts.total,
         running: counts.running,
-        quota: context.quota(usage, limit),
+        quota: context.quota(counts.usage, limit),
         age: context.age(),
         refresh_seconds: context.refresh(counts.unsettled > 0),
         problem: problem.unwrap_or_default(),

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::events;
 use super::forms::{KeyWish, LaunchErrors, LaunchForm};
-use super::model::{Filter, Instance, LaunchRefusal, PAGE};
+use super::model::{Filter, Instance, KeyPlan, LaunchRefusal, Launched, Order, PAGE};
 use super::present::{Context, list_url};
 use super::views::{
     DeletePage, DetailFragment, IndexPage, KeyChoice, List, ListFragment, NewPage, RowFragment, ShowPage, TemplateCard,
@@ -16,7 +16,7 @@ use crate::cloud::Catalogue;
 use crate::cloud_services::{self, CloudService};
 use crate::config::Quota;
 use crate::error::{Error, Result};
-use crate::ids::{AccountId, InstanceId, SshKeyId};
+use crate::ids::{AccountId, InstanceId};
 use crate::instance_templates::model::InstanceTemplate;
 use crate::keys::model::{NewKey, SshKey};
 use crate::keys::routes as keys;
@@ -67,14 +67,13 @@ async fn list(reader: &Reader, request: &HttpRequest, owner: &CurrentAccount, qu
     let account = owner.id;
     let (filter, search, page) = (query.filter(), query.search(), query.page());
     let (pattern, default) = (search.clone(), reader.app.config.quota);
-    let (mut rows, counts, usage, limit, service) = reader
+    let (mut rows, counts, limit, service) = reader
         .app
         .db
         .run(move |conn| {
             Ok((
                 Instance::list(conn, account, filter, &pattern, i64::from(page) * PAGE, PAGE + 1)?,
                 Instance::counts(conn, account)?,
-                quotas::usage(conn, account)?,
                 quotas::limit(conn, account, default)?,
                 CloudService::load(conn, cloud_services::COMPUTE)?,
             ))
@@ -87,7 +86,7 @@ async fn list(reader: &Reader, request: &HttpRequest, owner: &CurrentAccount, qu
         rows: rows.iter().map(|row| context.row(row)).collect(),
         total: counts.total,
         running: counts.running,
-        quota: context.quota(usage, limit),
+        quota: context.quota(counts.usage, limit),
         filters: context.filters(counts, filter, &search),
         age: context.age(),
         refresh_seconds: context.refresh(counts.unsettled > 0),
@@ -283,23 +282,13 @@ pub async fn create(reader: Reader, account: CurrentAccount, fields: Fields) -> 
         Err(errors) => return refuse(errors, None).await,
     };
     let (id, default, name) = (account.id, reader.app.config.quota, form.name.clone());
-    let made = match form.key {
-        KeyWish::New => Some(()),
-        KeyWish::Own(_) => None,
-        KeyWish::Default => {
-            let none = reader.app.db.run(move |conn| Ok(SshKey::list(conn, id)?.is_empty())).await?;
-            none.then_some(())
-        }
-    };
-    // A pair is made before the transaction, and stored in it only when the order is.
-    let made = match made {
-        Some(()) => Some(NewKey::generate(form.name.clone()).map_err(Error::internal)?),
-        None => None,
-    };
-    let public = made.as_ref().map(|(public, _)| public.clone());
+    // Derived from the form's key: the second of two clicks can hand over the same private key as the first.
+    let seed = reader.app.shared.derive("ssh-key", &[id.0.as_bytes(), form.launch_key.as_bytes()]);
+    let (public, private) = NewKey::from_seed(form.name.clone(), &seed).map_err(Error::internal)?;
+    let made = public.public_key.clone();
     let placed = reader.app.db.run(move |conn| place(conn, id, &form, public, default)).await?;
     match placed {
-        Placed::Ordered { instance, key } => {
+        Placed::Ordered(launched) => {
             fail::fail_point!("request_written");
             reader.app.work.notify_one();
             let mut response = if reader.htmx {
@@ -308,8 +297,8 @@ pub async fn create(reader: Reader, account: CurrentAccount, fields: Fields) -> 
                 see_other("/instances")
             };
             notice(&mut response, &reader, "notice.requested", &name)?;
-            if let (Some((_, private)), Some(key)) = (made, key) {
-                keys::hand_over(&mut response, &reader, &account, key, instance, &private)?;
+            if launched.spec.public_key.as_ref() == Some(&made) {
+                keys::hand_over(&mut response, &reader, &account, launched.id, &launched.spec.key_file, &private)?;
             }
             Ok(response)
         }
@@ -319,7 +308,7 @@ pub async fn create(reader: Reader, account: CurrentAccount, fields: Fields) -> 
 
 /// What became of an order.
 enum Placed {
-    Ordered { instance: InstanceId, key: Option<SshKeyId> },
+    Ordered(Launched),
     Refused(LaunchErrors, Option<&'static str>),
 }
 
@@ -327,71 +316,33 @@ fn place(
     conn: &mut MysqlConnection,
     account: AccountId,
     form: &LaunchForm,
-    made: Option<NewKey>,
+    made: NewKey,
     default: Quota,
 ) -> Result<Placed> {
-    let refused = |errors: LaunchErrors| Ok(Placed::Refused(errors, None));
+    let wrong_template =
+        |error| Ok(Placed::Refused(LaunchErrors { template_id: Some(error), ..LaunchErrors::default() }, None));
+    let wrong_key = |error| Ok(Placed::Refused(LaunchErrors { ssh_key: Some(error), ..LaunchErrors::default() }, None));
     let template = match InstanceTemplate::find(conn, form.template) {
         Ok(template) if template.enabled => template,
-        Ok(_) | Err(diesel::result::Error::NotFound) => {
-            return refused(LaunchErrors { template_id: Some("validation.template.unknown"), ..Default::default() });
-        }
+        Ok(_) | Err(diesel::result::Error::NotFound) => return wrong_template("validation.template.unknown"),
         Err(error) => return Err(error.into()),
     };
     let catalogue = cloud_services::catalogue(conn, cloud_services::COMPUTE)?.map(|(catalogue, _)| catalogue);
     if !template.lacks(catalogue.as_ref()).is_empty() {
-        return refused(LaunchErrors { template_id: Some("validation.template.unavailable"), ..Default::default() });
+        return wrong_template("validation.template.unavailable");
     }
-    let mut stored = None;
-    let key = match (&form.key, made) {
-        (KeyWish::Default, Some(new)) => {
-            let (key, is_new) = SshKey::latest_or_create(conn, account, &new)?;
-            stored = is_new.then_some(key.id);
-            Some(key)
-        }
-        (_, Some(new)) => match SshKey::create(conn, account, &new)? {
-            Some(id) => {
-                stored = Some(id);
-                Some(SshKey::find(conn, account, id)?)
-            }
-            None => {
-                return refused(LaunchErrors { ssh_key: Some("validation.public_key.too_many"), ..Default::default() });
-            }
-        },
-        (KeyWish::Own(id), None) => match SshKey::find(conn, account, *id) {
-            Ok(key) => Some(key),
-            Err(diesel::result::Error::NotFound) => {
-                return refused(LaunchErrors { ssh_key: Some("validation.ssh_key.unknown"), ..Default::default() });
-            }
-            Err(error) => return Err(error.into()),
-        },
-        (_, None) => SshKey::list(conn, account)?.into_iter().next(),
+    let key = match form.key {
+        KeyWish::Own(id) => KeyPlan::Own(id),
+        KeyWish::New => KeyPlan::New(made),
+        KeyWish::Default => KeyPlan::LatestOr(made),
     };
-    let launched = Instance::launch(conn, account, &form.name, &template, key.as_ref(), &form.launch_key, default);
-    let undo = |conn: &mut MysqlConnection| match stored {
-        Some(id) => SshKey::delete(conn, account, id),
-        None => Ok(()),
-    };
-    match launched {
-        Ok(instance) => {
-            let row = Instance::find(conn, account, instance)?;
-            let used =
-                row.spec().ok().and_then(|spec| spec.public_key) == key.as_ref().map(|key| key.public_key.clone());
-            if !used {
-                // The second click of two: the first one's key is the one that counts.
-                undo(conn)?;
-                stored = None;
-            }
-            Ok(Placed::Ordered { instance, key: stored })
-        }
-        Err(LaunchRefusal::OverQuota) => {
-            undo(conn)?;
-            Ok(Placed::Refused(LaunchErrors::default(), Some("quota.exceeded")))
-        }
-        Err(LaunchRefusal::Database(error)) => {
-            undo(conn)?;
-            Err(error.into())
-        }
+    let order = Order { name: &form.name, template: &template, key, launch_key: &form.launch_key };
+    match Instance::launch(conn, account, &order, default) {
+        Ok(launched) => Ok(Placed::Ordered(launched)),
+        Err(LaunchRefusal::OverQuota) => Ok(Placed::Refused(LaunchErrors::default(), Some("quota.exceeded"))),
+        Err(LaunchRefusal::UnknownKey) => wrong_key("validation.ssh_key.unknown"),
+        Err(LaunchRefusal::TooManyKeys) => wrong_key("validation.public_key.too_many"),
+        Err(LaunchRefusal::Database(error)) => Err(error.into()),
     }
 }
 

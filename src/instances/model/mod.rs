@@ -1,17 +1,18 @@
 //! The table of mini PCs.
 
 use chrono::NaiveDateTime;
-use diesel::dsl::count_star;
+use diesel::dsl::{count, count_star};
 use diesel::mysql::MysqlConnection;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::events::{self, Kind};
 use crate::config::Quota;
 use crate::db;
-use crate::ids::{AccountId, InstanceId, NovaId};
+use crate::ids::{AccountId, InstanceId, NovaId, SshKeyId};
 use crate::instance_templates::model::InstanceTemplate;
-use crate::keys::model::SshKey;
+use crate::keys::model::{NewKey, SshKey};
 use crate::operations::model::{self as operations, Action};
 use crate::quotas;
 use crate::schema::{accounts, instances};
@@ -146,7 +147,7 @@ pub enum Filter {
     NeedsLook,
 }
 
-/// How many of an account's rows are in which state.
+/// How many of an account's rows are in which state, and what they take together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub total: u32,
@@ -155,15 +156,49 @@ pub struct Counts {
     pub needs_look: u32,
     /// Something is under way.
     pub unsettled: u32,
+    /// What counts against the quota: every mini PC until it is gone, but for those that never came to be.
+    pub usage: quotas::Usage,
 }
+
+/// The reason of a row whose machine another tool is deleting.
+pub const DELETED_OUTSIDE: &str = "deleted_outside";
 
 /// Rows on one page of the list.
 pub const PAGE: i64 = 30;
+
+/// An order for a mini PC.
+pub struct Order<'a> {
+    pub name: &'a str,
+    pub template: &'a InstanceTemplate,
+    pub key: KeyPlan,
+    /// The form's key, which makes a second click find the first one's mini PC.
+    pub launch_key: &'a str,
+}
+
+/// Which SSH key goes into it.
+#[derive(Debug, Clone)]
+pub enum KeyPlan {
+    Own(SshKeyId),
+    /// The latest one that the account has, or this one, if it has none.
+    LatestOr(NewKey),
+    New(NewKey),
+}
+
+/// What was ordered, now or by the first of two clicks.
+#[derive(Debug, Clone)]
+pub struct Launched {
+    pub id: InstanceId,
+    pub spec: Spec,
+}
 
 /// Why a mini PC can't be rented.
 #[derive(Debug)]
 pub enum LaunchRefusal {
     OverQuota,
+    /// The chosen key is not one of the account's.
+    UnknownKey,
+    /// The account has as many keys as it may.
+    TooManyKeys,
     Database(diesel::result::Error),
 }
 
@@ -176,7 +211,7 @@ impl From<diesel::result::Error> for LaunchRefusal {
 impl db::AsDiesel for LaunchRefusal {
     fn as_diesel(&self) -> Option<&diesel::result::Error> {
         match self {
-            Self::OverQuota => None,
+            Self::OverQuota | Self::UnknownKey | Self::TooManyKeys => None,
             Self::Database(error) => Some(error),
         }
     }
@@ -189,6 +224,11 @@ impl Instance {
 
     pub fn transition(&self) -> Option<Transition> {
         self.transition.as_deref().and_then(Transition::from_name)
+    }
+
+    /// Whether another tool than the portal is deleting it.
+    pub fn is_deleted_outside(&self) -> bool {
+        self.reason.as_deref() == Some(DELETED_OUTSIDE)
     }
 
     /// Whether it is on its way from one state to another.
@@ -209,58 +249,59 @@ impl Instance {
             Action::Start => settled && self.status() == Status::Stopped,
             Action::Stop => settled && self.status() == Status::Active,
             Action::Reboot => settled && self.status() == Status::Active,
-            Action::Delete => self.transition() != Some(Transition::Deleting),
+            Action::Delete => self.transition() != Some(Transition::Deleting) || self.is_deleted_outside(),
             Action::Create | Action::AttachAddress => false,
         }
     }
 
-    /// Rents: writes the row and its operation, if the quota allows it. The account's row is locked meanwhile, so that
-    /// two requests can't both take the last place. The same launch key again gives the row that is there.
+    /// Rents: writes the row, its key and its operation, if the quota allows it. The account's row is locked meanwhile, so
+    /// that two requests can't both take the last place. The same launch key again gives what is there.
     ///
     /// # Errors
     /// [`LaunchRefusal`]
     pub fn launch(
         conn: &mut MysqlConnection,
         account: AccountId,
-        name: &str,
-        template: &InstanceTemplate,
-        key: Option<&SshKey>,
-        launch_key: &str,
+        order: &Order<'_>,
         default_quota: Quota,
-    ) -> Result<InstanceId, LaunchRefusal> {
-        let spec = serde_json::to_string(&Spec::of(template, key))
-            .map_err(|error| diesel::result::Error::SerializationError(Box::new(error)))?;
+    ) -> Result<Launched, LaunchRefusal> {
+        // Only its digest is stored: a pair that was made with the form is derived from the form's key.
+        let launch_key = hex::encode(Sha256::digest(order.launch_key.as_bytes()));
+        let template = order.template;
         db::transaction(conn, |conn| {
             accounts::table.find(account).select(accounts::id).for_update().first::<AccountId>(conn)?;
             let there = instances::table
                 .filter(instances::account_id.eq(account))
-                .filter(instances::launch_key.eq(launch_key))
-                .select(instances::id)
-                .first::<InstanceId>(conn)
+                .filter(instances::launch_key.eq(&launch_key))
+                .select((instances::id, instances::spec))
+                .first::<(InstanceId, String)>(conn)
                 .optional()?;
-            if let Some(id) = there {
-                return Ok(id);
+            if let Some((id, spec)) = there {
+                let spec = serde_json::from_str(&spec).map_err(unreadable)?;
+                return Ok(Launched { id, spec });
             }
             let more = quotas::Usage { instances: 1, vcpus: template.vcpus, ram_mb: template.ram_mb };
             let limit = quotas::limit(conn, account, default_quota)?;
             if !quotas::usage(conn, account)?.fits(more, limit) {
                 return Err(LaunchRefusal::OverQuota);
             }
+            let key = key_of(conn, account, &order.key)?;
+            let spec = Spec::of(template, Some(&key));
             let id = InstanceId::new();
             let now = db::now();
             diesel::insert_into(instances::table)
                 .values((
                     instances::id.eq(id),
                     instances::account_id.eq(account),
-                    instances::name.eq(name),
+                    instances::name.eq(order.name),
                     instances::template_id.eq(Some(template.id)),
                     instances::template_name.eq(&template.name),
-                    instances::spec.eq(&spec),
+                    instances::spec.eq(serde_json::to_string(&spec).map_err(unwritable)?),
                     instances::vcpus.eq(template.vcpus),
                     instances::ram_mb.eq(template.ram_mb),
                     instances::disk_gb.eq(template.disk_gb),
                     instances::status.eq(Status::Building.name()),
-                    instances::launch_key.eq(launch_key),
+                    instances::launch_key.eq(&launch_key),
                     instances::version.eq(0),
                     instances::created_at.eq(now),
                     instances::updated_at.eq(now),
@@ -268,7 +309,7 @@ impl Instance {
                 .execute(conn)?;
             operations::enqueue(conn, account, id, Action::Create)?;
             events::record(conn, id, Kind::Requested, Some(&template.name))?;
-            Ok(id)
+            Ok(Launched { id, spec })
         })
     }
 
@@ -297,7 +338,7 @@ impl Instance {
                 .select(Self::as_select())
                 .for_update()
                 .first(conn)?;
-            if action == Action::Delete && row.transition() == Some(Transition::Deleting) {
+            if action == Action::Delete && !row.allows(action) {
                 // Asked for twice: it is under way.
                 return Ok(true);
             }
@@ -311,7 +352,8 @@ impl Instance {
                 .set((
                     instances::transition.eq(transition.name()),
                     instances::transition_accepted.eq(false),
-                    // Why it is broken stays told while it is being deleted; a fresh try of something else starts anew.
+                    // Why it is broken stays told; that another tool is deleting it does not, when we do.
+                    instances::reason.eq(row.reason.clone().filter(|reason| reason != DELETED_OUTSIDE)),
                     instances::version.eq(instances::version + 1),
                     instances::updated_at.eq(db::now()),
                 ))
@@ -378,14 +420,28 @@ impl Instance {
     /// # Errors
     /// The database's.
     pub fn counts(conn: &mut MysqlConnection, account: AccountId) -> QueryResult<Counts> {
-        let groups: Vec<(String, Option<String>, i64)> = alive()
+        // One query with typed columns only: diesel keeps its prepared statement.
+        let groups: Vec<(String, Option<String>, u32, u32, i64, i64)> = alive()
             .filter(instances::account_id.eq(account))
-            .group_by((instances::status, instances::transition))
-            .select((instances::status, instances::transition, count_star()))
+            .group_by((instances::status, instances::transition, instances::vcpus, instances::ram_mb))
+            .select((
+                instances::status,
+                instances::transition,
+                instances::vcpus,
+                instances::ram_mb,
+                count_star(),
+                count(instances::nova_id),
+            ))
             .load(conn)?;
+        let small = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
         let mut counts = Counts::default();
-        for (status, transition, count) in groups {
-            let count = u32::try_from(count).unwrap_or(u32::MAX);
+        for (status, transition, vcpus, ram_mb, count, known_to_cloud) in groups {
+            let count = small(count);
+            let taken = if status == Status::Error.name() { small(known_to_cloud) } else { count };
+            let used = &mut counts.usage;
+            used.instances = used.instances.saturating_add(taken);
+            used.vcpus = used.vcpus.saturating_add(vcpus.saturating_mul(taken));
+            used.ram_mb = used.ram_mb.saturating_add(ram_mb.saturating_mul(taken));
             let status = Status::from_name(&status);
             counts.total += count;
             if transition.is_some() || status == Status::Building {
@@ -401,6 +457,33 @@ impl Instance {
         }
         Ok(counts)
     }
+}
+
+/// The key of an order; a new one is stored.
+fn key_of(conn: &mut MysqlConnection, account: AccountId, plan: &KeyPlan) -> Result<SshKey, LaunchRefusal> {
+    let store = |conn: &mut MysqlConnection, new: &NewKey| match SshKey::create(conn, account, new)? {
+        Some(id) => Ok(SshKey::find(conn, account, id)?),
+        None => Err(LaunchRefusal::TooManyKeys),
+    };
+    match plan {
+        KeyPlan::Own(id) => SshKey::find(conn, account, *id).map_err(|error| match error {
+            diesel::result::Error::NotFound => LaunchRefusal::UnknownKey,
+            error => error.into(),
+        }),
+        KeyPlan::LatestOr(new) => match SshKey::list(conn, account)?.into_iter().next() {
+            Some(latest) => Ok(latest),
+            None => store(conn, new),
+        },
+        KeyPlan::New(new) => store(conn, new),
+    }
+}
+
+fn unreadable(error: serde_json::Error) -> diesel::result::Error {
+    diesel::result::Error::DeserializationError(Box::new(error))
+}
+
+fn unwritable(error: serde_json::Error) -> diesel::result::Error {
+    diesel::result::Error::SerializationError(Box::new(error))
 }
 
 /// Rows that are not gone.
