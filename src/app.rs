@@ -9,7 +9,7 @@ use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Key, SameSite};
 use actix_web::dev::Server;
 use actix_web::middleware::{Compress, from_fn};
-use actix_web::{HttpServer, web};
+use actix_web::{HttpServer, Resource, guard, web};
 use tokio::sync::Notify;
 use tracing_actix_web::TracingLogger;
 
@@ -19,7 +19,7 @@ use crate::db::Db;
 use crate::error::Error;
 use crate::session::MysqlStore;
 use crate::settings::Shared;
-use crate::web::{assets, csrf, errors, headers};
+use crate::web::{assets, csrf, errors, headers, trace::RequestSpan};
 use crate::{health, routes};
 
 /// What every request and every job can reach.
@@ -59,6 +59,18 @@ fn sessions(app: &App) -> SessionMiddleware<MysqlStore> {
         .build()
 }
 
+/// A path that can be read: GET, and HEAD, which is the same without a body.
+fn readable(path: &str) -> Resource {
+    web::resource(path).guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
+/// How many files the process may have open (`RLIMIT_NOFILE`, the soft limit).
+fn open_files() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(1024)
+}
+
 /// The server on a listener that is bound already (tests bind port 0).
 ///
 /// # Errors
@@ -75,11 +87,11 @@ pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
             .wrap(from_fn(errors::draw))
             .wrap(from_fn(headers::secure))
             .wrap(Compress::default())
-            .wrap(TracingLogger::default())
-            .route("/health", web::get().to(health::health))
-            .route("/health/live", web::get().to(health::live))
-            .route("/health/ready", web::get().to(health::ready))
-            .route("/static/{path:.*}", web::get().to(assets::serve))
+            .wrap(TracingLogger::<RequestSpan>::new())
+            .service(readable("/health").to(health::health))
+            .service(readable("/health/live").to(health::live))
+            .service(readable("/health/ready").to(health::ready))
+            .service(readable("/static/{path:.*}").to(assets::serve))
             .service(
                 web::scope("")
                     .wrap(from_fn(csrf::guard))
@@ -89,9 +101,12 @@ pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
                     .default_service(web::to(|| async { Err::<actix_web::HttpResponse, Error>(Error::NotFound) })),
             )
     });
+    // A connection more than the process may have open files is one that no one answers: those wait in the queue.
+    let connections = (open_files() / 2 / workers).max(64);
     // Blocking threads are per worker, and each may hold a connection; the pool is the bound that counts.
     Ok(server
         .workers(workers)
+        .max_connections(connections)
         .worker_max_blocking_threads(8)
         .shutdown_timeout(10)
         .disable_signals()

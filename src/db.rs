@@ -24,7 +24,12 @@ const MIGRATION_LOCK: &str = "fast_cloud_migrations";
 #[derive(Clone)]
 pub struct Db {
     pool: Pool<ConnectionManager<MysqlConnection>>,
+    /// How long [`Db::run`] waits in all.
+    patience: Duration,
 }
+
+/// How long the statements of one request may take, beside the wait for a connection.
+const STATEMENTS: Duration = Duration::from_secs(10);
 
 /// What every connection is set to, whatever the server's defaults are.
 ///
@@ -57,25 +62,38 @@ impl Db {
             .connection_customizer(Box::new(Settings))
             .error_handler(Box::new(Quiet))
             .build_unchecked(manager);
-        Self { pool }
+        Self { pool, patience: timeout + STATEMENTS }
     }
 
     /// Runs `work` with a connection on a thread that may block. Never nested, never across a call to a cloud.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when no connection is to be had in time, else what `work` returns.
-    pub async fn run<T, F>(&self, work: F) -> Result<T, Error>
+    pub async fn run_job<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnOnce(&mut MysqlConnection) -> Result<T, Error> + Send + 'static,
     {
         let pool = self.pool.clone();
-        actix_web::web::block(move || {
+        let done = actix_web::web::block(move || {
             let mut conn = pool.get().map_err(|error| Error::Unavailable(error.to_string()))?;
             work(&mut conn)
-        })
-        .await
-        .map_err(|_| Error::Unavailable("the thread pool is shutting down".to_owned()))?
+        });
+        done.await.map_err(|_| Error::Unavailable("the thread pool is shutting down".to_owned()))?
+    }
+
+    /// The same for a request: a database that takes connections and answers nothing is unavailable too. What was begun
+    /// may still be done.
+    ///
+    /// # Errors
+    /// As [`Db::run_job`], and [`Error::Unavailable`] after the pool's time limit and ten seconds.
+    pub async fn run<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut MysqlConnection) -> Result<T, Error> + Send + 'static,
+    {
+        let silent = || Error::Unavailable("no answer in time".to_owned());
+        tokio::time::timeout(self.patience, self.run_job(work)).await.map_err(|_| silent())?
     }
 
     /// Connections in use and at most.

@@ -3,14 +3,18 @@
 //!
 //! The process that holds the lock file owns the server. When it dies without stopping it, the next start finds the
 //! server by its pid file and takes it over, if it is really ours and answers; else it is ended and replaced. A second
-//! portal process on the same folder uses the server and leaves stopping it to the owner.
+//! portal process on the same folder uses the server and leaves stopping it to the owner. A server that ends by itself, or
+//! is killed, is started again within a second or two.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -23,6 +27,8 @@ use secrecy::{ExposeSecret, SecretString};
 const START: Duration = Duration::from_secs(60);
 /// How long a clean stop may take before the server is killed (it recovers at the next start).
 const STOP: Duration = Duration::from_secs(30);
+/// How often the server is looked after.
+const LOOK: Duration = Duration::from_secs(1);
 /// Bytes that a path of a unix socket may have (`sun_path`, unix(7)), less the NUL.
 const SOCKET_PATH: usize = 107;
 
@@ -30,7 +36,51 @@ const SOCKET_PATH: usize = 107;
 pub struct Embedded {
     /// `mysql://…`, the database in it.
     pub url: SecretString,
-    owned: Option<Owned>,
+    owned: Option<Keeper>,
+}
+
+/// Keeps the server running: one that ends without being told to is started again.
+struct Keeper {
+    stopping: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Owned>>,
+}
+
+impl Keeper {
+    fn new(paths: Paths, mut owned: Owned) -> Self {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let told = stopping.clone();
+        let thread = std::thread::spawn(move || {
+            let mut pause = LOOK;
+            while !told.load(Ordering::Relaxed) {
+                std::thread::park_timeout(pause);
+                if told.load(Ordering::Relaxed) || owned.runs() {
+                    pause = LOOK;
+                    continue;
+                }
+                tracing::error!(log = %paths.log.display(), "the embedded database has ended; starting it again");
+                match owned.start_again(&paths) {
+                    // A server that ends again and again is not started each second.
+                    Ok(()) => pause = LOOK * 5,
+                    Err(error) => {
+                        tracing::error!(error = format!("{error:#}"), "it could not be started; trying again");
+                        pause = (pause * 2).min(Duration::from_secs(30));
+                    }
+                }
+            }
+            owned
+        });
+        Self { stopping, thread: Some(thread) }
+    }
+
+    fn stop(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        self.stopping.store(true, Ordering::Relaxed);
+        thread.thread().unpark();
+        match thread.join() {
+            Ok(owned) => owned.stop(),
+            Err(_) => tracing::error!("the keeper of the embedded database has panicked; the next start takes it over"),
+        }
+    }
 }
 
 struct Owned {
@@ -46,6 +96,7 @@ struct Paths {
     pid_file: PathBuf,
     log: PathBuf,
     lock: PathBuf,
+    temporary: PathBuf,
 }
 
 impl Paths {
@@ -57,6 +108,13 @@ impl Paths {
             .create(&home)
             .with_context(|| format!("making the folder of the embedded database, {}", home.display()))?;
         let home = home.canonicalize()?;
+        // A folder that was there before, from a backup or a volume, may be open to others: whoever can enter it is the
+        // database's root.
+        std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o700))
+            .with_context(|| format!("closing {} to others; it has to be this user's own", home.display()))?;
+        // mariadbd removes what looks like its own leftovers from its folder for temporary files: not from /tmp.
+        let temporary = home.join("tmp");
+        std::fs::create_dir_all(&temporary)?;
         let mut socket = home.join("socket");
         if socket.as_os_str().len() > SOCKET_PATH {
             // The folder's identity names the short one, so that every process finds the same.
@@ -80,6 +138,7 @@ impl Paths {
             pid_file: home.join("pid"),
             log: home.join("log"),
             lock: home.join("lock"),
+            temporary,
         })
     }
 
@@ -110,26 +169,36 @@ impl Embedded {
         conn.batch_execute(
             "CREATE DATABASE IF NOT EXISTS fast_cloud CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci",
         )?;
-        Ok(Self { url: paths.url("fast_cloud"), owned })
+        let url = paths.url("fast_cloud");
+        Ok(Self { url, owned: owned.map(|owned| Keeper::new(paths, owned)) })
     }
 
     /// Stops the server, if this process owns it.
-    pub fn stop(mut self) {
-        if let Some(owned) = self.owned.take() {
-            owned.stop();
-        }
+    pub fn stop(self) {
+        drop(self);
     }
 }
 
 impl Drop for Embedded {
     fn drop(&mut self) {
-        if let Some(owned) = self.owned.take() {
-            owned.stop();
+        if let Some(mut keeper) = self.owned.take() {
+            keeper.stop();
         }
     }
 }
 
 impl Owned {
+    fn start_again(&mut self, paths: &Paths) -> anyhow::Result<()> {
+        if let Some(child) = &mut self.child {
+            // Reaped, so that no zombie is left.
+            child.wait()?;
+        }
+        let child = launch(paths)?;
+        self.pid = child.id();
+        self.child = Some(child);
+        std::fs::write(&paths.pid_file, self.pid.to_string()).context("writing the pid file")
+    }
+
     fn stop(mut self) {
         tracing::info!("stopping the embedded database");
         signal(self.pid, "TERM");
@@ -233,6 +302,7 @@ fn install(paths: &Paths) -> anyhow::Result<()> {
     command
         .arg("--no-defaults")
         .arg(format!("--datadir={}", fresh.display()))
+        .arg(format!("--tmpdir={}", paths.temporary.display()))
         // Who may enter the socket's folder is the only login: it is the owner's alone.
         .args(["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"])
         .stdin(Stdio::null());
@@ -253,6 +323,7 @@ fn launch(paths: &Paths) -> anyhow::Result<Child> {
         .arg("--no-defaults")
         .arg(format!("--datadir={}", paths.data.display()))
         .arg(format!("--socket={}", paths.socket.display()))
+        .arg(format!("--tmpdir={}", paths.temporary.display()))
         .args([
             "--skip-networking",
             "--skip-log-bin",

@@ -27,7 +27,7 @@ pub struct Entry {
     pub method: Method,
     pub path: &'static str,
     pub access: Access,
-    route: fn() -> Route,
+    route: fn(Method) -> Route,
 }
 
 macro_rules! table {
@@ -36,7 +36,7 @@ macro_rules! table {
             method: Method::$method,
             path: $path,
             access: Access::$access,
-            route: || web::method(Method::$method).to($handler),
+            route: |method| web::method(method).to($handler),
         }),*]
     };
 }
@@ -96,9 +96,15 @@ pub fn configure(config: &mut web::ServiceConfig) {
     while let Some(first) = entries.next() {
         debug_assert!(!done.contains(&first.path), "{} stands in two places of the table", first.path);
         done.push(first.path);
-        let mut resource = web::resource(first.path).route((first.route)());
-        while let Some(next) = entries.next_if(|entry| entry.path == first.path) {
-            resource = resource.route((next.route)());
+        let mut resource = web::resource(first.path);
+        let mut same = Some(first);
+        while let Some(entry) = same {
+            if entry.method == Method::GET {
+                // The same without a body (RFC 9110, 9.3.2).
+                resource = resource.route((entry.route)(Method::HEAD));
+            }
+            resource = resource.route((entry.route)(entry.method.clone()));
+            same = entries.next_if(|next| next.path == entry.path);
         }
         config.service(resource);
     }

@@ -3,6 +3,8 @@
 use anyhow::Context;
 use diesel::mysql::MysqlConnection;
 use diesel::prelude::*;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use uuid::Uuid;
 
 use crate::schema::settings;
@@ -17,6 +19,18 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// 32 bytes for one purpose and these parts, that nobody can compute without the secret (HMAC-SHA256).
+    pub fn derive(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
+        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.secret).expect("HMAC takes keys of any length");
+        for part in std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()) {
+            // The length first: no two lists of parts are one text.
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+
     /// Reads what is there, or makes it; of two processes that start at once, one makes it and both read it.
     ///
     /// # Errors

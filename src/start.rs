@@ -34,6 +34,8 @@ pub fn tracing(config: &Log) -> anyhow::Result<()> {
     for crate_name in ["openstack", "osauth", "reqwest", "hyper", "hyper_util", "h2", "rustls"] {
         filter = filter.add_directive(format!("{crate_name}=info").parse()?);
     }
+    // Anybody can send what is no HTTP; that is no error of ours.
+    filter = filter.add_directive("actix_http::h1=off".parse()?);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let set = match config.format {
         LogFormat::Text => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
@@ -160,6 +162,8 @@ fn freeze_where_told() -> anyhow::Result<()> {
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     #[cfg(feature = "failpoints")]
     freeze_where_told()?;
+    // Before anything is started that has to be stopped.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener = TcpListener::bind(config.server.listen)
         .with_context(|| format!("server.listen: {} can't be listened on", config.server.listen))?;
     // The clouds' login first: a typing error in it should not wait for the database.
@@ -175,6 +179,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         tracing::info!(seeded, "made the first templates");
     }
     if !Account::any_admin(&mut conn)? {
+        setup::forget_unused(&mut conn)?;
         let token = setup::create(&mut conn)?;
         println!("Nobody administers this portal yet. Make the first admin (works once, for 24 hours):");
         println!("  {}", link(&config, &token));
@@ -190,7 +195,6 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     if !app.config.server.is_https() && !app.config.server.listen.ip().is_loopback() {
         tracing::warn!("served over plain http: whoever can listen in on this network can take over sessions");
     }
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let server = actix_web::rt::spawn(server);
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),

@@ -2,7 +2,7 @@
 
 use actix_session::Session;
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::Utc;
 use serde::Deserialize;
 
@@ -10,7 +10,7 @@ use super::forms::{SignupErrors, SignupForm, new_password};
 use super::model::{Account, NewAccount, Role};
 use super::throttle::{self, Subject};
 use super::views::{KeyRow, LandingPage, LoginIdCheck, LoginPage, ProfilePage, SignupPage};
-use super::{password, setup};
+use super::{device, password, setup};
 use crate::db;
 use crate::error::{Error, Result};
 use crate::keys::model::SshKey;
@@ -148,7 +148,8 @@ async fn sign_up(reader: Reader, fields: Fields, role: Role, token: Option<Strin
     if taken {
         return refuse(taken_errors(), token);
     }
-    if wait > 0 {
+    // Who holds the first admin's link is not kept out by others' sign-ups.
+    if wait > 0 && token.is_none() {
         return Err(Error::TooMany(wait));
     }
     let new = NewAccount {
@@ -234,7 +235,7 @@ fn login_page(reader: &Reader, login_id: &str, error: String, next: String) -> L
 }
 
 /// `POST /login`
-pub async fn sign_in(reader: Reader, session: Session, fields: Fields) -> Result<HttpResponse> {
+pub async fn sign_in(reader: Reader, request: HttpRequest, session: Session, fields: Fields) -> Result<HttpResponse> {
     let typed = fields.get("login_id").trim().to_ascii_lowercase();
     let next = local_path(fields.get("next"), "").to_owned();
     let secret = fields.get("password").to_owned();
@@ -249,15 +250,15 @@ pub async fn sign_in(reader: Reader, session: Session, fields: Fields) -> Result
         return with_status(StatusCode::UNPROCESSABLE_ENTITY, &page);
     }
     let limits = reader.app.config.accounts.clone();
-    let (id, address) = (typed.clone(), reader.address());
+    let (id, address, known) = (typed.clone(), reader.address(), device::known(&request, &reader, &typed));
     let (wait, account) = reader
         .app
         .db
         .run(move |conn| {
-            let now = db::now();
-            let wait = throttle::wait(conn, Subject::Login(&id), limits.failures_per_account, now)?
-                .max(throttle::wait(conn, Subject::Address(&address), limits.failures_per_address, now)?);
-            Ok((wait, Account::by_login_id(conn, &crate::text::shorten(&id, 64))?))
+            let tries = tries(&id, &address, known.as_deref(), &limits);
+            let wait = throttle::take(conn, &tries, db::now())?;
+            let account = if wait == 0 { Account::by_login_id(conn, &crate::text::shorten(&id, 64))? } else { None };
+            Ok((wait, account))
         })
         .await?;
     if wait > 0 {
@@ -269,29 +270,51 @@ pub async fn sign_in(reader: Reader, session: Session, fields: Fields) -> Result
     let too_long = secret.len() > 1024;
     let hash = account.as_ref().map(|account| account.password_hash.clone()).filter(|_| !too_long);
     let fits = password::verify(if too_long { String::new() } else { secret }, hash).await?;
-    let (id, address) = (typed.clone(), reader.address());
     match account.filter(|account| fits && account.active) {
         Some(account) => {
-            reader.app.db.run(move |conn| Ok(throttle::forget(conn, Subject::Login(&id))?)).await?;
-            // A new key: one that somebody planted before is of no use after.
-            session.clear();
-            session.insert(ACCOUNT, account.id).map_err(Error::internal)?;
-            session.renew();
-            Ok(see_other(local_path(&next, "/dashboard")))
-        }
-        None => {
+            let (id, address, known) = (typed.clone(), reader.address(), device::known(&request, &reader, &typed));
             reader
                 .app
                 .db
                 .run(move |conn| {
-                    throttle::count(conn, Subject::Login(&id), db::now())?;
-                    throttle::count(conn, Subject::Address(&address), db::now())?;
+                    match known.as_deref() {
+                        Some(device) => throttle::forget(conn, Subject::Device(device))?,
+                        None => {
+                            throttle::forget(conn, Subject::Login { id: &id, address: &address })?;
+                            throttle::give_back(conn, Subject::Address(&address))?;
+                        }
+                    }
                     Ok(())
                 })
                 .await?;
+            // A new key: one that somebody planted before is of no use after.
+            session.clear();
+            session.insert(ACCOUNT, account.id).map_err(Error::internal)?;
+            session.renew();
+            let mut response = see_other(local_path(&next, "/dashboard"));
+            device::remember(&mut response, &request, &reader, &typed)?;
+            Ok(response)
+        }
+        None => {
             let text = reader.lang.t("login.wrong").into_owned();
             with_status(StatusCode::UNPROCESSABLE_ENTITY, &login_page(&reader, &typed, text, next))
         }
+    }
+}
+
+/// What a try to log in is counted under: a browser that the account knows by itself, others by id and address.
+fn tries<'a>(
+    id: &'a str,
+    address: &'a str,
+    known: Option<&'a str>,
+    limits: &crate::config::Accounts,
+) -> Vec<(Subject<'a>, u32)> {
+    match known {
+        Some(device) => vec![(Subject::Device(device), limits.failures_per_account)],
+        None => vec![
+            (Subject::Login { id, address }, limits.failures_per_account),
+            (Subject::Address(address), limits.failures_per_address),
+        ],
     }
 }
 
@@ -387,12 +410,12 @@ pub async fn change_password(
     let mut errors =
         ProfileErrors { password: new.as_ref().err().copied(), password_confirm: confirm, ..ProfileErrors::default() };
     let current = fields.get("current_password").to_owned();
-    let (id, login_id, limits) = (account.id, account.login_id.clone(), reader.app.config.accounts.clone());
+    let (id, limit) = (account.id, reader.app.config.accounts.failures_per_account);
     let (wait, hash) = reader
         .app
         .db
         .run(move |conn| {
-            let wait = throttle::wait(conn, Subject::Login(&login_id), limits.failures_per_account, db::now())?;
+            let wait = throttle::take(conn, &[(Subject::Password(&id.to_string()), limit)], db::now())?;
             Ok((wait, Account::by_id(conn, id)?.password_hash))
         })
         .await?;
@@ -400,10 +423,10 @@ pub async fn change_password(
         return Err(Error::TooMany(wait));
     }
     let known = current.len() <= 1024 && password::verify(current, Some(hash)).await?;
-    if !known {
+    if known {
+        reader.app.db.run(move |conn| Ok(throttle::forget(conn, Subject::Password(&id.to_string()))?)).await?;
+    } else {
         errors.current_password = Some("validation.current_password.wrong");
-        let login_id = account.login_id.clone();
-        reader.app.db.run(move |conn| Ok(throttle::count(conn, Subject::Login(&login_id), db::now())?)).await?;
     }
     let new = match new {
         Ok(new) if known && errors.password_confirm.is_none() => new,

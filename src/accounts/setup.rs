@@ -31,6 +31,14 @@ pub fn create(conn: &mut MysqlConnection) -> QueryResult<String> {
     Ok(token)
 }
 
+/// Ends links that nobody has used: one that stands in an old log must not make a second first admin.
+///
+/// # Errors
+/// The database's.
+pub fn forget_unused(conn: &mut MysqlConnection) -> QueryResult<usize> {
+    diesel::delete(setup_links::table.filter(setup_links::used_at.is_null())).execute(conn)
+}
+
 /// Whether the link can still be used.
 ///
 /// # Errors
@@ -52,5 +60,9 @@ pub fn consume(conn: &mut MysqlConnection, token: &str) -> QueryResult<bool> {
         .find(hash(token))
         .filter(setup_links::used_at.is_null())
         .filter(setup_links::expires_at.gt(db::now()));
-    Ok(diesel::update(open).set(setup_links::used_at.eq(db::now())).execute(conn)? == 1)
+    let used = diesel::update(open).set(setup_links::used_at.eq(db::now())).execute(conn)? == 1;
+    if used {
+        forget_unused(conn)?;
+    }
+    Ok(used)
 }

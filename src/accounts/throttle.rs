@@ -1,14 +1,17 @@
 //! Slowing down who guesses, without locking a class out.
 //!
-//! Failures are counted in the database, so that two processes count together. An account has to wait longer after
-//! each failure, up to a minute: somebody who wants to lock a classmate out gains a minute at most. An address is
-//! refused only after a number that a whole class behind one router does not reach by honest mistakes.
+//! Failures are counted in the database, so that two processes count together, and before the password is looked at, so
+//! that a burst of tries counts as one after the other. A login id has to wait longer after each failure from an address,
+//! up to a minute. An address is refused only after a number that a whole class behind one router does not reach by honest
+//! mistakes. A browser that has logged in to the account before carries a cookie that says so, and is counted by itself:
+//! guessing at a classmate's account does not keep the classmate out.
 
 use chrono::{Duration, NaiveDateTime};
 use diesel::mysql::MysqlConnection;
 use diesel::prelude::*;
 use sha2::{Digest, Sha256};
 
+use crate::db;
 use crate::schema::throttles;
 
 /// How long failures are remembered.
@@ -19,10 +22,14 @@ const LONGEST_WAIT_SECONDS: i64 = 60;
 /// What is counted.
 #[derive(Debug, Clone, Copy)]
 pub enum Subject<'a> {
-    /// Wrong passwords of a login id, whether it exists or not.
-    Login(&'a str),
-    /// Wrong passwords from an address.
+    /// Wrong passwords for a login id, whether it exists or not, from an address.
+    Login { id: &'a str, address: &'a str },
+    /// Wrong passwords from a browser that has logged in to the account before.
+    Device(&'a str),
+    /// Wrong passwords from an address, whatever the login id.
     Address(&'a str),
+    /// Wrong current passwords of an account that is signed in.
+    Password(&'a str),
     /// Sign-ups from an address.
     Signup(&'a str),
 }
@@ -31,22 +38,57 @@ impl Subject<'_> {
     /// Login ids are typed by anybody: their digest has a known length and no surprises.
     fn key(self) -> String {
         let (kind, what) = match self {
-            Self::Login(id) => ("login", id),
-            Self::Address(address) => ("address", address),
-            Self::Signup(address) => ("signup", address),
+            Self::Login { id, address } => ("login", format!("{address}\n{id}")),
+            Self::Device(device) => ("device", device.to_owned()),
+            Self::Address(address) => ("address", address.to_owned()),
+            Self::Password(account) => ("password", account.to_owned()),
+            Self::Signup(address) => ("signup", address.to_owned()),
         };
         format!("{kind}:{}", hex::encode(&Sha256::digest(what.as_bytes())[..16]))
     }
 
     fn window(self) -> Duration {
         match self {
-            Self::Login(_) | Self::Address(_) => Duration::minutes(WINDOW_MINUTES),
             Self::Signup(_) => Duration::hours(1),
+            _ => Duration::minutes(WINDOW_MINUTES),
         }
     }
 }
 
-/// Seconds to wait before the next try; 0: now.
+/// Takes a try: 0, and it is counted as a failure until [`forget`] or [`give_back`] says otherwise; or the seconds to
+/// wait, and nothing is counted. Tries at the same moment are counted one after the other.
+///
+/// # Errors
+/// The database's.
+pub fn take(conn: &mut MysqlConnection, tries: &[(Subject<'_>, u32)], now: NaiveDateTime) -> QueryResult<u64> {
+    db::transaction(conn, |conn| {
+        let mut wait = 0;
+        for (subject, limit) in tries {
+            diesel::insert_or_ignore_into(throttles::table)
+                .values((
+                    throttles::subject.eq(subject.key()),
+                    throttles::failures.eq(0),
+                    throttles::window_started_at.eq(now),
+                    throttles::last_at.eq(now),
+                ))
+                .execute(conn)?;
+            let (failures, started, last) = throttles::table
+                .find(subject.key())
+                .select((throttles::failures, throttles::window_started_at, throttles::last_at))
+                .for_update()
+                .first::<(u32, NaiveDateTime, NaiveDateTime)>(conn)?;
+            wait = wait.max(seconds_to_wait(*subject, failures, *limit, started, last, now));
+        }
+        if wait == 0 {
+            for (subject, _) in tries {
+                count(conn, *subject, now)?;
+            }
+        }
+        Ok(wait)
+    })
+}
+
+/// Seconds to wait before the next try; 0: now. Counts nothing.
 ///
 /// # Errors
 /// The database's.
@@ -58,6 +100,16 @@ pub fn wait(conn: &mut MysqlConnection, subject: Subject<'_>, limit: u32, now: N
         .optional()?;
     let Some((failures, started, last)) = row else { return Ok(0) };
     Ok(seconds_to_wait(subject, failures, limit, started, last, now))
+}
+
+/// Takes back what [`take`] counted: the password was right.
+///
+/// # Errors
+/// The database's.
+pub fn give_back(conn: &mut MysqlConnection, subject: Subject<'_>) -> QueryResult<()> {
+    let counted = throttles::table.find(subject.key()).filter(throttles::failures.gt(0));
+    diesel::update(counted).set(throttles::failures.eq(throttles::failures - 1)).execute(conn)?;
+    Ok(())
 }
 
 fn seconds_to_wait(
@@ -73,7 +125,7 @@ fn seconds_to_wait(
         return 0;
     }
     let until = match subject {
-        Subject::Login(_) => {
+        Subject::Login { .. } | Subject::Device(_) | Subject::Password(_) => {
             let doubled = 1_i64 << (failures - limit).min(6);
             last + Duration::seconds(doubled.min(LONGEST_WAIT_SECONDS))
         }
@@ -132,7 +184,9 @@ mod tests {
 
     #[test]
     fn an_account_waits_longer_each_time_and_never_more_than_a_minute() {
-        let wait = |failures, now| seconds_to_wait(Subject::Login("a"), failures, 5, at(0), at(10), at(now));
+        let wait = |failures, now| {
+            seconds_to_wait(Subject::Login { id: "a", address: "10.0.0.1" }, failures, 5, at(0), at(10), at(now))
+        };
         assert_eq!(wait(4, 10), 0);
         assert_eq!([wait(5, 10), wait(6, 10), wait(8, 10), wait(11, 10), wait(500, 10)], [1, 2, 8, 60, 60]);
         assert_eq!(wait(8, 15), 3);

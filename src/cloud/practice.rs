@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -209,9 +209,11 @@ impl PracticeCompute {
     {
         let path = self.file.clone();
         tokio::task::spawn_blocking(move || {
-            let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-            file.lock()?;
-            let mut state = read(&mut file)?;
+            // Released when it is closed, also by a process that is killed.
+            let lock = OpenOptions::new().write(true).create(true).truncate(false).open(path.with_extension("lock"))?;
+            lock.lock()?;
+            let before = read(&path)?;
+            let mut state: State = if before.is_empty() { State::default() } else { serde_json::from_slice(&before)? };
             let now = Utc::now();
             let result = work(&mut state, now);
             if result.is_ok() {
@@ -219,7 +221,10 @@ impl PracticeCompute {
                 state.machines.retain(|machine| {
                     machine.status(now) != ServerStatus::Deleted || now - machine.settles_at < TimeDelta::minutes(5)
                 });
-                write(&mut file, &state)?;
+                let after = serde_json::to_vec(&state)?;
+                if after != before {
+                    write(&path, &after)?;
+                }
             }
             Ok::<_, std::io::Error>(result)
         })
@@ -249,17 +254,21 @@ impl PracticeCompute {
     }
 }
 
-fn read(file: &mut File) -> std::io::Result<State> {
-    let mut text = String::new();
-    file.read_to_string(&mut text)?;
-    if text.is_empty() { Ok(State::default()) } else { Ok(serde_json::from_str(&text)?) }
+/// Nothing yet is an empty file.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    match std::fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        result => result,
+    }
 }
 
-fn write(file: &mut File, state: &State) -> std::io::Result<()> {
-    let text = serde_json::to_vec(state)?;
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(&text)?;
-    file.set_len(text.len() as u64)
+/// Beside it first, then in its place: a process that is killed leaves the old state or the new one.
+fn write(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    let fresh = path.with_extension("new");
+    let mut file = File::create(&fresh)?;
+    file.write_all(text)?;
+    file.sync_data()?;
+    std::fs::rename(fresh, path)
 }
 
 /// The flavors of the templates that the portal ships, and a big one.

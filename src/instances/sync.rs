@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::events::Kind;
 use super::model::seen::{self, Change, Known};
-use super::model::{Status, Transition, progress};
+use super::model::{DELETED_OUTSIDE, Status, Transition, progress};
 use crate::app::App;
 use crate::cloud::{CloudError, Server, ServerStatus};
 use crate::cloud_services;
@@ -53,7 +53,7 @@ pub async fn run_once(app: &App, scope: Scope) -> anyhow::Result<Summary> {
     };
     let full = scope == Scope::All;
     // Between two full runs only what is under way counts, however many rows there are.
-    let rows = app.db.run(move |conn| Ok(if full { seen::all(conn)? } else { seen::unsettled(conn)? })).await?;
+    let rows = app.db.run_job(move |conn| Ok(if full { seen::all(conn)? } else { seen::unsettled(conn)? })).await?;
     let servers = match app.compute.list(since).await {
         Ok(servers) => explained(app, &rows, servers).await,
         Err(error) => {
@@ -71,7 +71,7 @@ pub async fn run_once(app: &App, scope: Scope) -> anyhow::Result<Summary> {
     let portal = app.shared.portal;
     let summary = app
         .db
-        .run(move |conn| {
+        .run_job(move |conn| {
             let mut summary = Summary { seen, ..Summary::default() };
             for change in &changes {
                 match seen::write(conn, change) {
@@ -168,7 +168,7 @@ fn difference(row: &Known, server: &Server) -> Option<Change> {
         transition_accepted: accepted,
         reason,
         reason_text,
-        attach_address: row.status() == Status::Building && status == Status::Active,
+        attach_address: row.status() != Status::Active && status == Status::Active && floating_ip.is_none(),
         ip_address,
         floating_ip,
         event,
@@ -244,9 +244,6 @@ fn event_of(
         _ => (None, None),
     }
 }
-
-/// The reason of a row whose machine another tool is deleting.
-const DELETED_OUTSIDE: &str = "deleted_outside";
 
 /// The machine of this row is gone without our doing. While we delete it ourselves, the operation says the last word.
 fn gone(row: &Known) -> Option<Change> {

@@ -23,6 +23,10 @@ use crate::operations::model::{Action, Operation, Outcome};
 const AFTER_SILENCE: Duration = Duration::from_secs(15);
 /// Between two looks at a machine that is being deleted.
 const DELETION_LOOK: Duration = Duration::from_secs(2);
+/// Between two looks at one that is being deleted for long, and between tries of a deletion in a long outage.
+const SELDOM: Duration = Duration::from_secs(300);
+/// After this long a deletion is slow, and the page says so.
+const SLOW_DELETION_MINUTES: i64 = 10;
 /// How long a conflict ("while it is in task_state …") is taken as passing.
 const CONFLICT_MINUTES: i64 = 5;
 
@@ -81,10 +85,13 @@ fn backoff(attempts: u32) -> Duration {
 /// The cloud said no, or nothing.
 async fn refused(app: &Arc<App>, operation: &Operation, error: CloudError) -> Outcome {
     let age = db::now() - operation.created_at;
+    let longest = chrono::Duration::minutes(i64::try_from(app.config.operations.give_up_minutes).unwrap_or(60));
+    if operation.action == Action::Delete && age >= longest && matches!(error, CloudError::Unavailable { .. }) {
+        // What was to be deleted costs until it is: that is asked for as long as it takes.
+        return Outcome::Again(SELDOM, Some(error.to_string()));
+    }
     let patience = match error {
-        CloudError::Unavailable { .. } => {
-            chrono::Duration::minutes(i64::try_from(app.config.operations.give_up_minutes).unwrap_or(60))
-        }
+        CloudError::Unavailable { .. } => longest,
         CloudError::Conflict(_) => chrono::Duration::minutes(CONFLICT_MINUTES),
         _ => chrono::Duration::zero(),
     };
@@ -127,7 +134,10 @@ async fn give_up(app: &Arc<App>, operation: &Operation, over_quota: bool, text: 
             match action {
                 Action::Create => progress::launch_failed(conn, id, reason, &words)?,
                 Action::AttachAddress => progress::waits(conn, id, reason, &words)?,
-                _ => progress::action_failed(conn, id, reason, &words)?,
+                Action::Start => progress::action_failed(conn, id, Transition::Starting, reason, &words)?,
+                Action::Stop => progress::action_failed(conn, id, Transition::Stopping, reason, &words)?,
+                Action::Reboot => progress::action_failed(conn, id, Transition::Rebooting, reason, &words)?,
+                Action::Delete => progress::action_failed(conn, id, Transition::Deleting, reason, &words)?,
             }
             Ok(())
         })
@@ -261,7 +271,13 @@ async fn delete(app: &Arc<App>, operation: &Operation, row: &Instance) -> Result
         if !row.transition_accepted {
             app.db.run(move |conn| Ok(progress::accepted(conn, id, Transition::Deleting)?)).await?;
         }
-        return Ok(Outcome::Again(DELETION_LOOK, None));
+        let age = db::now() - operation.created_at;
+        if age > chrono::Duration::minutes(SLOW_DELETION_MINUTES) && row.reason.as_deref() != Some("delete_slow") {
+            app.db.run(move |conn| Ok(progress::waits(conn, id, "delete_slow", "")?)).await?;
+        }
+        // Seldom and more seldom: a machine that Nova can't delete must not cost a place in the queue for ever.
+        let pause = (age / 10).to_std().unwrap_or_default().clamp(DELETION_LOOK, SELDOM);
+        return Ok(Outcome::Again(pause, None));
     }
     fail_point!("delete_gone");
     app.compute.release_addresses(id).await?;

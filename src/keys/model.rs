@@ -4,12 +4,12 @@ use chrono::NaiveDateTime;
 use diesel::mysql::MysqlConnection;
 use diesel::prelude::*;
 use secrecy::SecretString;
-use ssh_key::rand_core::OsRng;
+use ssh_key::private::Ed25519Keypair;
 use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey};
 
 use crate::db;
 use crate::ids::{AccountId, SshKeyId};
-use crate::schema::{accounts, ssh_keys};
+use crate::schema::ssh_keys;
 use crate::validation::Checked;
 
 /// Keys that one account may have.
@@ -82,12 +82,12 @@ impl NewKey {
         Self::of(name, &key, false).ok_or("validation.public_key.invalid")
     }
 
-    /// A new ed25519 pair: what is stored, and the private key in OpenSSH's form for the person.
+    /// An ed25519 pair of this seed: what is stored, and the private key in OpenSSH's form for the person.
     ///
     /// # Errors
-    /// When the operating system has no randomness to give.
-    pub fn generate(name: String) -> Result<(Self, SecretString), ssh_key::Error> {
-        let private = PrivateKey::random(&mut OsRng, Algorithm::Ed25519)?;
+    /// None that is known; the key can't be written as text.
+    pub fn from_seed(name: String, seed: &[u8; 32]) -> Result<(Self, SecretString), ssh_key::Error> {
+        let private = PrivateKey::from(Ed25519Keypair::from_seed(seed));
         let public = Self::of(name, private.public_key(), true).ok_or(ssh_key::Error::FormatEncoding)?;
         Ok((public, SecretString::from(private.to_openssh(LineEnding::LF)?.as_str())))
     }
@@ -144,22 +144,6 @@ impl SshKey {
         Ok(Some(id))
     }
 
-    /// The account's latest key, or this one stored if it has none; and whether it was stored. Of many requests at once
-    /// only one finds none, so that they share a key whose private half its person has.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn latest_or_create(conn: &mut MysqlConnection, account: AccountId, key: &NewKey) -> QueryResult<(Self, bool)> {
-        db::transaction(conn, |conn| {
-            accounts::table.find(account).select(accounts::id).for_update().first::<AccountId>(conn)?;
-            if let Some(latest) = Self::list(conn, account)?.into_iter().next() {
-                return Ok((latest, false));
-            }
-            let id = Self::create(conn, account, key)?.ok_or(diesel::result::Error::NotFound)?;
-            Ok((Self::find(conn, account, id)?, true))
-        })
-    }
-
     /// Forgets a key; machines that have it keep it.
     ///
     /// # Errors
@@ -181,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_made_pair_is_one_that_openssh_reads() {
-        let (public, private) = NewKey::generate("k".to_owned()).unwrap();
+        let (public, private) = NewKey::from_seed("k".to_owned(), &crate::random::bytes()).unwrap();
         let read = PrivateKey::from_openssh(private.expose_secret()).unwrap();
         assert_eq!(read.public_key().to_openssh().unwrap(), public.public_key);
         assert!(public.fingerprint.starts_with("SHA256:") && public.algorithm == "ssh-ed25519");
@@ -189,7 +173,7 @@ mod tests {
 
     #[test]
     fn pasted_keys() {
-        let (made, private) = NewKey::generate("k".to_owned()).unwrap();
+        let (made, private) = NewKey::from_seed("k".to_owned(), &crate::random::bytes()).unwrap();
         let line = format!("  {} kim@laptop\n", made.public_key);
         assert_eq!(NewKey::parse("k".to_owned(), &line).unwrap(), NewKey { generated: false, ..made.clone() });
         for (text, why) in [

@@ -22,8 +22,14 @@ const MINUTES: i64 = 10;
 const NAME: [&str; 3] =
     ["validation.key_name.missing", "validation.key_name.too_long", "validation.key_name.characters"];
 
-fn cookie_name(https: bool) -> &'static str {
-    if https { "__Host-fast-cloud-key" } else { "fast-cloud-key" }
+/// The start of the names of cookies that hold a private key; each mini PC has one of its own.
+fn cookie_prefix(https: bool) -> &'static str {
+    if https { "__Host-fast-cloud-key-" } else { "fast-cloud-key-" }
+}
+
+fn cookie_name(https: bool, instance: InstanceId) -> String {
+    let digits = instance.0.simple().to_string();
+    format!("{}{}", cookie_prefix(https), &digits[digits.len() - 12..])
 }
 
 fn jar_key(reader: &Reader) -> Key {
@@ -38,37 +44,64 @@ pub fn hand_over(
     response: &mut HttpResponse,
     reader: &Reader,
     account: &CurrentAccount,
-    key: SshKeyId,
     instance: InstanceId,
+    file_name: &str,
     private: &SecretString,
 ) -> Result<()> {
     let https = reader.app.config.server.is_https();
-    let name = cookie_name(https);
-    let value = format!("{}\n{key}\n{instance}\n{}", account.id, private.expose_secret());
+    let name = cookie_name(https, instance);
+    let until = db::now().and_utc().timestamp() + MINUTES * 60;
+    let value = format!("{}\n{instance}\n{until}\n{file_name}\n{}", account.id, private.expose_secret());
     let mut jar = CookieJar::new();
-    jar.private_mut(&jar_key(reader)).add(Cookie::new(name, value));
-    let sealed = jar.get(name).ok_or_else(|| Error::internal("the cookie was not sealed"))?.value().to_owned();
-    let mut sealed = cookie(name, sealed, https);
+    jar.private_mut(&jar_key(reader)).add(Cookie::new(name.clone(), value));
+    let sealed = jar.get(&name).ok_or_else(|| Error::internal("the cookie was not sealed"))?.value().to_owned();
+    let mut sealed = cookie(&name, sealed, https);
     sealed.set_max_age(Duration::minutes(MINUTES));
     response.add_cookie(&sealed).map_err(Error::internal)
 }
 
-/// What waits in the browser for this account: the key's id, the mini PC's, the private key.
+/// A private key that waits in the browser.
+struct Waiting {
+    instance: InstanceId,
+    file_name: String,
+    private: SecretString,
+}
+
+/// Opens a cookie: only for its account, and only in its time.
+fn open(reader: &Reader, account: &CurrentAccount, cookie: Cookie<'static>) -> Option<Waiting> {
+    let name = cookie.name().to_owned();
+    let mut jar = CookieJar::new();
+    jar.add_original(cookie);
+    let opened = jar.private(&jar_key(reader)).get(&name)?;
+    let mut parts = opened.value().splitn(5, '\n');
+    let (owner, instance, until, file_name) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let in_time = until.parse::<i64>().ok()? >= db::now().and_utc().timestamp();
+    (owner == account.id.to_string() && in_time).then_some(Waiting {
+        instance: instance.parse().ok()?,
+        file_name: file_name.to_owned(),
+        private: SecretString::from(parts.next()?),
+    })
+}
+
+/// What waits in the browser for this account, of one mini PC or of any.
 fn waiting(
     request: &HttpRequest,
     reader: &Reader,
     account: &CurrentAccount,
-) -> Option<(SshKeyId, InstanceId, SecretString)> {
-    let name = cookie_name(reader.app.config.server.is_https());
-    let mut jar = CookieJar::new();
-    jar.add_original(request.cookie(name)?.into_owned());
-    let opened = jar.private(&jar_key(reader)).get(name)?;
-    let mut parts = opened.value().splitn(4, '\n');
-    let (owner, key, instance) = (parts.next()?, parts.next()?, parts.next()?);
-    if owner != account.id.to_string() {
-        return None;
-    }
-    Some((key.parse().ok()?, instance.parse().ok()?, SecretString::from(parts.next()?)))
+    instance: Option<InstanceId>,
+) -> Option<Waiting> {
+    let https = reader.app.config.server.is_https();
+    let cookies: Vec<Cookie<'static>> = request
+        .cookies()
+        .ok()?
+        .iter()
+        .filter(|cookie| match instance {
+            Some(id) => cookie.name() == cookie_name(https, id),
+            None => cookie.name().starts_with(cookie_prefix(https)),
+        })
+        .cloned()
+        .collect();
+    cookies.into_iter().find_map(|cookie| open(reader, account, cookie))
 }
 
 /// Whether a private key waits to be downloaded, for this mini PC or at all.
@@ -78,24 +111,35 @@ pub fn is_waiting(
     account: &CurrentAccount,
     instance: Option<InstanceId>,
 ) -> bool {
-    waiting(request, reader, account).is_some_and(|(_, of, _)| instance.is_none_or(|id| id == of))
+    waiting(request, reader, account, instance).is_some()
 }
 
 /// A private key as a download: in the body only, kept by nobody.
-fn download(key: SshKeyId, private: &SecretString) -> HttpResponse {
+fn download(file_name: &str, private: &SecretString) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("application/x-pem-file")
-        .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", file_name(key))))
+        .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{file_name}\"")))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .body(private.expose_secret().to_owned())
 }
 
-/// `POST /keys/pick-up`: the private key of the pair that was made with a mini PC; once.
-pub async fn pick_up(reader: Reader, request: HttpRequest, account: CurrentAccount) -> Result<HttpResponse> {
-    let (key, _, private) = waiting(&request, &reader, &account).ok_or(Error::NotFound)?;
-    let mut response = download(key, &private);
+/// `POST /keys/pick-up`: the private key of the pair that was made with a mini PC (field `instance`; without it, any that
+/// waits); once.
+pub async fn pick_up(
+    reader: Reader,
+    request: HttpRequest,
+    account: CurrentAccount,
+    fields: Fields,
+) -> Result<HttpResponse> {
+    let instance = match fields.get("instance") {
+        "" => None,
+        id => Some(id.parse().map_err(|_| Error::NotFound)?),
+    };
+    let waiting = waiting(&request, &reader, &account, instance).ok_or(Error::NotFound)?;
+    let mut response = download(&waiting.file_name, &waiting.private);
     let https = reader.app.config.server.is_https();
-    let mut gone = cookie(cookie_name(https), "", https);
+    let name = cookie_name(https, waiting.instance);
+    let mut gone = cookie(&name, "", https);
     gone.make_removal();
     response.add_cookie(&gone).map_err(Error::internal)?;
     Ok(response)
@@ -157,11 +201,11 @@ pub async fn generate(reader: Reader, account: CurrentAccount, fields: Fields) -
             return with_status(StatusCode::UNPROCESSABLE_ENTITY, &profile_page(&reader, &account, errors).await?);
         }
     };
-    let (public, private) = NewKey::generate(name).map_err(Error::internal)?;
+    let (public, private) = NewKey::from_seed(name, &crate::random::bytes()).map_err(Error::internal)?;
     let id = account.id;
     let stored = reader.app.db.run(move |conn| Ok(SshKey::create(conn, id, &public)?)).await?;
     match stored {
-        Some(key) => Ok(download(key, &private)),
+        Some(key) => Ok(download(&file_name(key), &private)),
         None => {
             let errors =
                 ProfileErrors { public_key: Some("validation.public_key.too_many"), ..ProfileErrors::default() };

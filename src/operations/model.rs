@@ -67,7 +67,7 @@ pub fn enqueue(
     action: Action,
 ) -> QueryResult<OperationId> {
     let id = OperationId::new();
-    let now = db::now();
+    let now = clock(conn)?;
     diesel::insert_into(operations::table)
         .values((
             operations::id.eq(id),
@@ -133,7 +133,7 @@ pub fn take(
     lease: std::time::Duration,
 ) -> QueryResult<Vec<Operation>> {
     db::transaction(conn, |conn| {
-        let now = db::now();
+        let now = clock(conn)?;
         let due: Vec<Due> = diesel::sql_query(DUE)
             .bind::<Datetime, _>(now)
             .bind::<Datetime, _>(now)
@@ -171,6 +171,11 @@ pub fn take(
     })
 }
 
+/// The database's own time: leases of processes on several hosts go by one clock.
+fn clock(conn: &mut MysqlConnection) -> QueryResult<NaiveDateTime> {
+    diesel::select(diesel::dsl::sql::<Datetime>("UTC_TIMESTAMP(6)")).get_result(conn)
+}
+
 fn chrono_of(duration: std::time::Duration) -> Duration {
     Duration::from_std(duration).unwrap_or(Duration::MAX)
 }
@@ -185,9 +190,8 @@ pub fn renew(
     worker: Uuid,
     lease: std::time::Duration,
 ) -> QueryResult<bool> {
-    let renewed = diesel::update(ours(id, worker))
-        .set(operations::leased_until.eq(db::now() + chrono_of(lease)))
-        .execute(conn)?;
+    let until = clock(conn)? + chrono_of(lease);
+    let renewed = diesel::update(ours(id, worker)).set(operations::leased_until.eq(until)).execute(conn)?;
     Ok(renewed == 1)
 }
 
@@ -221,7 +225,7 @@ pub enum Outcome {
 /// # Errors
 /// The database's.
 pub fn finish(conn: &mut MysqlConnection, id: OperationId, worker: Uuid, outcome: &Outcome) -> QueryResult<bool> {
-    let now = db::now();
+    let now = clock(conn)?;
     let (state, run_after, error) = match outcome {
         Outcome::Done => ("done", now, None),
         Outcome::Again(after, error) => ("queued", now + chrono_of(*after), error.clone()),
@@ -240,16 +244,16 @@ pub fn finish(conn: &mut MysqlConnection, id: OperationId, worker: Uuid, outcome
     Ok(written == 1)
 }
 
-/// Hands everything that this process holds back to the queue: at a clean end.
+/// Whether an operation of this kind waits or runs for a resource.
 ///
 /// # Errors
 /// The database's.
-pub fn release(conn: &mut MysqlConnection, worker: Uuid) -> QueryResult<usize> {
-    diesel::update(
-        operations::table.filter(operations::leased_by.eq(worker.to_string())).filter(operations::state.eq("running")),
-    )
-    .set((operations::leased_until.eq(db::now() - Duration::seconds(1)), operations::updated_at.eq(db::now())))
-    .execute(conn)
+pub fn is_open(conn: &mut MysqlConnection, instance: InstanceId, action: Action) -> QueryResult<bool> {
+    let open = operations::table
+        .filter(operations::resource_id.eq(instance))
+        .filter(operations::action.eq(action.name()))
+        .filter(operations::state.eq_any(["queued", "running"]));
+    diesel::select(diesel::dsl::exists(open)).get_result(conn)
 }
 
 /// How many wait or run.

@@ -1,7 +1,7 @@
 //! The loop that carries operations out, in every portal process.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::rt;
 use tokio::sync::{Notify, Semaphore};
@@ -15,7 +15,7 @@ use crate::app::App;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Starts the loop on the current actix arbiter. It ends when `stop` is notified, after the operations that it works
-/// on have ended or `grace` is over; then what is left goes back to the queue.
+/// on have ended or `grace` is over; what is left is taken over when its lease has run out.
 pub fn spawn(app: Arc<App>, stop: Arc<Notify>, grace: Duration) -> JoinHandle<()> {
     rt::spawn(async move {
         let worker = Uuid::new_v4();
@@ -44,10 +44,8 @@ pub fn spawn(app: Arc<App>, stop: Arc<Notify>, grace: Duration) -> JoinHandle<()
         }
         let all = u32::try_from(app.config.operations.concurrency).unwrap_or(1);
         if tokio::time::timeout(grace, slots.acquire_many(all)).await.is_err() {
-            tracing::warn!("operations did not end in time; they go back to the queue");
-        }
-        if let Err(error) = app.db.run(move |conn| Ok(model::release(conn, worker)?)).await {
-            tracing::warn!(%error, "operations could not be handed back; their leases run out by themselves");
+            // Not handed back at once: what was asked of the cloud a moment ago would be asked for twice.
+            tracing::warn!("operations did not end in time; another process takes them over when their leases run out");
         }
     })
 }
@@ -89,19 +87,23 @@ async fn run(app: &Arc<App>, worker: Uuid, operation: Operation) {
     }
 }
 
-/// Returns when the lease is no longer ours.
+/// Returns when the lease is no longer ours, or can't be known to be: before anybody else can have taken it.
 async fn keep_lease(app: &App, worker: Uuid, operation: &Operation) {
     let lease = app.config.operations.lease();
     let id = operation.id;
-    let mut last = std::time::Instant::now();
+    let mut good_until = Instant::now() + lease * 9 / 10;
     loop {
         tokio::time::sleep(lease / 3).await;
-        match app.db.run(move |conn| Ok(model::renew(conn, id, worker, lease)?)).await {
-            Ok(true) => last = std::time::Instant::now(),
-            Ok(false) => return,
-            // The database is away: until the lease is over nobody else can have taken it.
-            Err(error) if last.elapsed() < lease => tracing::warn!(%error, "the lease could not be renewed yet"),
-            Err(_) => return,
+        let asked = Instant::now();
+        let renewal = app.db.run(move |conn| Ok(model::renew(conn, id, worker, lease)?));
+        match tokio::time::timeout_at(good_until.into(), renewal).await {
+            Ok(Ok(true)) => good_until = asked + lease * 9 / 10,
+            Ok(Ok(false)) | Err(_) => return,
+            // The database is away; there is time for another try.
+            Ok(Err(error)) => tracing::warn!(%error, "the lease could not be renewed yet"),
+        }
+        if Instant::now() >= good_until {
+            return;
         }
     }
 }

@@ -5,6 +5,8 @@
 //! and the account, so that neither a planted cookie nor another account's token is of use. No row is written for
 //! visitors who are not signed in.
 
+use std::time::Duration;
+
 use actix_session::SessionExt;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -19,6 +21,9 @@ use super::reader::signed_in;
 use crate::app::App;
 use crate::error::Error;
 use crate::ids::AccountId;
+
+/// How long a form may take to arrive: who sends a byte now and then must not hold a connection for ever.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The value of the cookie that tokens are made from, in the request's extensions: the one that came, or a new one
 /// that goes out with the answer.
@@ -77,7 +82,9 @@ pub async fn guard(
             .is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"));
         let fields = if form {
             let payload = request.extract::<web::Payload>().await?;
-            body::read(payload).await?
+            tokio::time::timeout(PATIENCE, body::read(payload))
+                .await
+                .map_err(|_| Error::BadRequest("the form came too slowly".to_owned()))??
         } else {
             body::Fields::default()
         };

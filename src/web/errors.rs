@@ -91,7 +91,12 @@ fn classify(error: &actix_web::Error, status: StatusCode) -> Error {
         413 => Error::TooLarge,
         400..=499 => Error::BadRequest(error.to_string()),
         // The session could not be loaded or stored: the database is what it is kept in.
-        500 if error.to_string().contains("session state") => Error::Unavailable(error.to_string()),
+        500 if ["session state", "the database does not answer"]
+            .iter()
+            .any(|sign| error.to_string().contains(sign)) =>
+        {
+            Error::Unavailable(error.to_string())
+        }
         _ => Error::Internal(error.to_string()),
     }
 }

@@ -10,3 +10,4 @@ pub mod headers;
 pub mod page;
 pub mod reader;
 pub mod respond;
+pub mod trace;

@@ -1,6 +1,7 @@
 //! Who asks for a page, and how: language, theme, session, htmx.
 
 use std::future::{Ready, ready};
+use std::net::IpAddr;
 
 use actix_session::{Session, SessionExt};
 use actix_web::cookie::{Cookie, SameSite};
@@ -73,6 +74,18 @@ pub fn cookie<'c>(name: &'c str, value: impl Into<std::borrow::Cow<'c, str>>, ht
     Cookie::build(name, value).path("/").http_only(true).secure(https).same_site(SameSite::Lax).finish()
 }
 
+/// Who counts as one: an IPv4 address, or an IPv6 network of 64 bits, in which one machine has as many addresses as it
+/// likes.
+fn network_of(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}
+
 /// What every handler of a page takes: enough to build its [`Page`].
 #[derive(Clone)]
 pub struct Reader {
@@ -126,12 +139,13 @@ impl Reader {
     pub fn address(&self) -> String {
         let Some(peer) = self.request.peer_addr().map(|peer| peer.ip()) else { return String::new() };
         if !self.app.config.server.trusted_proxies.contains(&peer) {
-            return peer.to_string();
+            return network_of(peer);
         }
-        let forwarded = self.request.headers().get("x-forwarded-for").and_then(|value| value.to_str().ok());
+        // A proxy may add a line of its own below those that came.
+        let forwarded = self.request.headers().get_all("x-forwarded-for").last().and_then(|value| value.to_str().ok());
         // The last one is what our own proxy saw; those before it are the client's word.
-        let client = forwarded.and_then(|list| list.rsplit(',').next()?.trim().parse::<std::net::IpAddr>().ok());
-        client.unwrap_or(peer).to_string()
+        let client = forwarded.and_then(|list| list.rsplit(',').next()?.trim().parse::<IpAddr>().ok());
+        network_of(client.unwrap_or(peer))
     }
 }
 

@@ -77,13 +77,21 @@ pub fn launch_failed(conn: &mut MysqlConnection, id: InstanceId, reason: &str, t
     })
 }
 
-/// A start, stop, reboot or deletion was refused for good: it stays as it is, and the page says why.
+/// A start, stop, reboot or deletion was refused for good: it stays as it is, and the page says why. One that was never
+/// made is broken then, so that it does not seem to be built for ever. Nothing is written when another request has
+/// overtaken this one.
 ///
 /// # Errors
 /// The database's.
-pub fn action_failed(conn: &mut MysqlConnection, id: InstanceId, reason: &str, text: &str) -> QueryResult<()> {
+pub fn action_failed(
+    conn: &mut MysqlConnection,
+    id: InstanceId,
+    transition: Transition,
+    reason: &str,
+    text: &str,
+) -> QueryResult<()> {
     db::transaction(conn, |conn| {
-        diesel::update(instances::table.find(id))
+        let written = diesel::update(instances::table.find(id).filter(instances::transition.eq(transition.name())))
             .set((
                 instances::transition.eq(None::<String>),
                 instances::transition_accepted.eq(false),
@@ -92,6 +100,13 @@ pub fn action_failed(conn: &mut MysqlConnection, id: InstanceId, reason: &str, t
                 instances::version.eq(instances::version + 1),
                 instances::updated_at.eq(db::now()),
             ))
+            .execute(conn)?;
+        if written == 0 {
+            return Ok(());
+        }
+        let never_made = instances::table.find(id).filter(instances::nova_id.is_null());
+        diesel::update(never_made.filter(instances::status.eq(Status::Building.name())))
+            .set(instances::status.eq(Status::Error.name()))
             .execute(conn)?;
         events::record(conn, id, Kind::ActionFailed, Some(text))
     })

@@ -79,7 +79,7 @@ pub struct Change {
     pub floating_ip: Option<String>,
     pub event: Option<Kind>,
     pub event_detail: Option<String>,
-    /// It runs for the first time and was ordered with an address from outside.
+    /// It runs now and has no address from outside; one is attached if it was ordered with one.
     pub attach_address: bool,
 }
 
@@ -159,7 +159,7 @@ pub fn write(conn: &mut MysqlConnection, change: &Change) -> QueryResult<bool> {
             let (account, spec): (AccountId, String) =
                 instances::table.find(change.id).select((instances::account_id, instances::spec)).first(conn)?;
             let wanted = serde_json::from_str::<Spec>(&spec).is_ok_and(|spec| !spec.floating_network.is_empty());
-            if wanted {
+            if wanted && !operations::is_open(conn, change.id, Action::AttachAddress)? {
                 operations::enqueue(conn, account, change.id, Action::AttachAddress)?;
             }
         }
