@@ -163,7 +163,7 @@ impl Age {
 
     /// Nothing was checked yet.
     pub fn never(lang: Lang) -> Self {
-        Self { text: lang.t("age.never").into_owned(), ..Self::default() }
+        Self { text: lang.t("age.never").into_owned(), stale: true, ..Self::default() }
     }
 }
 
