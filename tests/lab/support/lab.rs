@@ -114,27 +114,31 @@ impl Lab {
 
     async fn clean(&self) {
         for stack in [&self.students, &self.scale] {
-            let servers = self.servers(stack).await;
-            for server in &servers {
-                server.instance.iter().for_each(|id| remember_row(id));
-                stack.delete_server(&server.id).await;
-            }
+            let mut removed = BTreeSet::new();
+            // Again and again: an order that was on its way to Nova may be carried out only now.
+            until("empty", 240, async || {
+                let servers = self.servers(stack).await;
+                for server in &servers {
+                    server.instance.iter().for_each(|id| remember_row(id));
+                    if removed.insert(server.id.clone()) {
+                        stack.delete_server(&server.id).await;
+                    }
+                }
+                match servers.len() {
+                    0 => Ok(()),
+                    n => Err(format!("{n} machines are left in {}", stack.cloud)),
+                }
+            })
+            .await;
             for name in self.keys_left(stack).await {
                 stack.delete_key_pair(&name).await;
             }
             for id in self.addresses_left(stack).await {
                 stack.delete_floating_address(&id).await;
             }
-            if !servers.is_empty() {
-                println!("    cleaning up: {} machines in {}", servers.len(), stack.cloud);
+            if !removed.is_empty() {
+                println!("    cleaned up: {} machines in {}", removed.len(), stack.cloud);
             }
-        }
-        for stack in [&self.students, &self.scale] {
-            until("empty", 240, async || match self.servers(stack).await.len() {
-                0 => Ok(()),
-                n => Err(format!("{n} machines are left in {}", stack.cloud)),
-            })
-            .await;
         }
     }
 }
