@@ -4,5 +4,14 @@
 //! [`screenshots`] renews the pictures in `docs/screenshots/`; both only run when asked for.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests may fail loudly")]
 
+mod accessibility;
+mod account;
+mod admin;
 mod journey;
+mod keyboard;
+mod lab;
+mod outage;
+mod preferences;
+mod renting;
+mod screenshots;
 mod support;

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -20,9 +20,8 @@ pub struct Portal {
     folder: Folder,
     port: u16,
     settings: Vec<(String, String)>,
-    process: Option<Child>,
-    /// Where the first admin is made; printed by the first start.
-    pub setup_link: String,
+    process: Mutex<Option<Child>>,
+    setup_link: OnceLock<String>,
 }
 
 impl Portal {
@@ -39,8 +38,13 @@ impl Portal {
             ("FASTCLOUD_SYNC__TRANSITION_SECONDS".to_owned(), "1".to_owned()),
         ];
         all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let mut portal =
-            Self { folder: Folder::new("portal"), port, settings: all, process: None, setup_link: String::new() };
+        let portal = Self {
+            folder: Folder::new("portal"),
+            port,
+            settings: all,
+            process: Mutex::default(),
+            setup_link: OnceLock::new(),
+        };
         portal.run();
         portal
     }
@@ -65,8 +69,9 @@ impl Portal {
     }
 
     /// Starts the process, on the same port and data folder each time, and waits until it serves.
-    pub fn run(&mut self) {
-        assert!(self.process.is_none(), "it runs");
+    pub fn run(&self) {
+        let mut place = self.process.lock().unwrap();
+        assert!(place.is_none(), "it runs");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_fast-cloud"));
         for (name, _) in std::env::vars_os() {
@@ -92,11 +97,12 @@ impl Portal {
                 let _ = sender.send(line);
             }
         });
-        self.process = Some(process);
+        *place = Some(process);
+        drop(place);
         let until = Instant::now() + Duration::from_secs(60);
         loop {
             match said.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(line) if line.contains("/setup?token=") => self.setup_link = line.trim().to_owned(),
+                Ok(line) if line.contains("/setup?token=") => drop(self.setup_link.set(line.trim().to_owned())),
                 Ok(line) if line.starts_with("fast cloud serves on") => return,
                 Ok(_) => {}
                 Err(_) => panic!("the portal did not start:\n{}", self.log()),
@@ -104,13 +110,20 @@ impl Portal {
         }
     }
 
+    /// Where the first admin is made: a path. Printed by the first start.
+    pub fn setup_link(&self) -> &str {
+        let link = self.setup_link.get().expect("the first start prints a link");
+        link.strip_prefix(&self.address()).expect("it leads to the portal")
+    }
+
     fn pid(&self) -> u32 {
-        self.process.as_ref().expect("it runs").id()
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).as_ref().expect("it runs").id()
     }
 
     /// Stops the process; the port is free then, and the data stays.
-    pub fn stop(&mut self) {
-        let Some(mut process) = self.process.take() else { return };
+    pub fn stop(&self) {
+        let taken = self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut process) = taken else { return };
         signal(process.id(), "TERM");
         let until = Instant::now() + Duration::from_secs(60);
         while process.try_wait().unwrap().is_none() {
@@ -132,10 +145,10 @@ impl Portal {
         signal(self.pid(), "CONT");
     }
 
-    /// The database stands still, or goes on.
-    pub fn database(&self, name: &str) {
+    /// The embedded database dies.
+    pub fn kill_database(&self) {
         let pid = std::fs::read_to_string(self.data().join("mysql/pid")).unwrap();
-        signal(pid.trim().parse().unwrap(), name);
+        signal(pid.trim().parse().unwrap(), "KILL");
     }
 
     fn cloud_file(&self) -> PathBuf {
@@ -168,18 +181,20 @@ impl Portal {
         std::fs::rename(self.cloud_file(), self.cloud_file().with_extension("away")).unwrap();
         std::fs::create_dir(self.cloud_file()).unwrap();
     }
+
+    pub fn mend_cloud(&self) {
+        std::fs::remove_dir(self.cloud_file()).unwrap();
+        std::fs::rename(self.cloud_file().with_extension("away"), self.cloud_file()).unwrap();
+    }
 }
 
 impl Drop for Portal {
     fn drop(&mut self) {
-        if self.process.is_some() {
-            let _ = std::process::Command::new("kill").arg("-CONT").arg(self.pid().to_string()).status();
+        // What a failed test left standing still could not end.
+        let process = self.process.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(process) = process {
+            signal(process.id(), "CONT");
         }
-        if std::thread::panicking() {
-            // A second panic would end all tests.
-            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.stop()));
-        } else {
-            self.stop();
-        }
+        self.stop();
     }
 }
