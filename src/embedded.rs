@@ -29,6 +29,8 @@ const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(30);
 /// How often the server is looked after.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long a server that runs may take to answer one that asks.
+const ANSWER: Duration = Duration::from_secs(10);
 /// Bytes that a path of a unix socket may have (`sun_path`, unix(7)), less the NUL.
 const SOCKET_PATH: usize = 107;
 
@@ -245,7 +247,7 @@ fn signal(pid: u32, name: &str) {
 /// Takes a server over that a dead owner left, or starts one.
 fn own(paths: &Paths, lock: File) -> anyhow::Result<Owned> {
     if let Some(pid) = left_behind(paths) {
-        if MysqlConnection::establish(paths.url("").expose_secret()).is_ok() {
+        if answers(paths).is_ok() {
             tracing::info!(pid, "taking over the embedded database that an earlier process left");
             return Ok(Owned { pid, child: None, pid_file: paths.pid_file.clone(), _lock: lock });
         }
@@ -345,13 +347,22 @@ fn launch(paths: &Paths) -> anyhow::Result<Child> {
     command.spawn().context(NOT_INSTALLED)
 }
 
+/// Whether the server takes a connection, within [`ANSWER`]: the client library waits for ever for one that hangs.
+fn answers(paths: &Paths) -> Result<(), String> {
+    let url = paths.url("");
+    let (send, answer) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let tried = MysqlConnection::establish(url.expose_secret()).map(drop).map_err(|error| error.to_string());
+        // Nobody listens any more when it took too long.
+        let _ = send.send(tried);
+    });
+    answer.recv_timeout(ANSWER).unwrap_or_else(|_| Err("no answer in time".to_owned()))
+}
+
 fn wait_until_it_answers(paths: &Paths, pid: Option<u32>) -> anyhow::Result<()> {
     let until = Instant::now() + START;
     loop {
-        let error = match MysqlConnection::establish(paths.url("").expose_secret()) {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
+        let Err(error) = answers(paths) else { return Ok(()) };
         if pid.is_some_and(|pid| !process_exists(pid)) {
             bail!("the embedded database ended while starting; see {}", paths.log.display());
         }
