@@ -209,7 +209,10 @@ impl Config {
     pub fn load(file: Option<&std::path::Path>) -> anyhow::Result<Self> {
         let mut figment = Figment::from(Toml::string(DEFAULTS));
         figment = match file {
-            Some(path) => figment.merge(Toml::file_exact(path)),
+            Some(path) => {
+                std::fs::metadata(path).with_context(|| format!("reading the configuration file {}", path.display()))?;
+                figment.merge(Toml::file_exact(path))
+            }
             None => figment.merge(Toml::file("config.toml")),
         };
         Self::from_figment(
