@@ -773,7 +773,7 @@ async fn a_made_private_key_can_be_downloaded_once_and_is_kept_nowhere() {
     let list = student.get("/instances").await.is(200);
     assert!(list.has("#secret form[action='/keys/pick-up']"), "the list offers it");
     assert!(student.get(&format!("/instances/{id}")).await.has("#secret form[action='/keys/pick-up']"));
-    let sealed = student.cookie("fast-cloud-key").expect("it waits in the browser");
+    let (_, sealed) = student.waiting_key().expect("it waits in the browser");
     assert!(!sealed.contains("PRIVATE") && !sealed.contains("b3BlbnNza"), "it is sealed");
     let download = student.post("/keys/pick-up", &[]).await.is(200);
     let disposition = download.header("content-disposition");
@@ -786,7 +786,7 @@ async fn a_made_private_key_can_be_downloaded_once_and_is_kept_nowhere() {
     let public = private.public_key().to_openssh().unwrap();
     assert_eq!(app.database.text("public_key", "ssh_keys"), public);
     assert!(app.database.text("spec", "instances").contains(&public), "the mini PC has the same key");
-    assert_eq!(student.cookie("fast-cloud-key"), None, "it is gone from the browser");
+    assert_eq!(student.waiting_key(), None, "it is gone from the browser");
     student.post("/keys/pick-up", &[]).await.is(404);
     assert!(!student.get("/instances").await.has("#secret"));
     app.settle(&student, &id, "active").await;
@@ -806,14 +806,14 @@ async fn a_private_key_is_not_for_another_account() {
     let app = TestApp::new().await;
     let (student, other) = (app.student().await, app.student().await);
     student.launch("lab-1").await;
-    other.set_cookie("fast-cloud-key", &student.cookie("fast-cloud-key").unwrap());
+    let (name, sealed) = student.waiting_key().unwrap();
+    other.set_cookie(&name, &sealed);
     assert!(!other.get("/instances").await.has("#secret"));
     other.post("/keys/pick-up", &[]).await.is(404);
     let anon = app.anon();
-    anon.set_cookie("fast-cloud-key", &student.cookie("fast-cloud-key").unwrap());
+    anon.set_cookie(&name, &sealed);
     anon.post("/keys/pick-up", &[]).await.leads_to("/login");
-    let sealed = student.cookie("fast-cloud-key").unwrap();
-    student.set_cookie("fast-cloud-key", &format!("{}AAAA", &sealed[..sealed.len() - 4]));
+    student.set_cookie(&name, &format!("{}AAAA", &sealed[..sealed.len() - 4]));
     student.post("/keys/pick-up", &[]).await.is(404);
 }
 
@@ -824,7 +824,7 @@ async fn the_second_mini_pc_uses_the_same_key() {
     student.launch("lab-1").await;
     student.post("/keys/pick-up", &[]).await.is(200);
     student.launch("lab-2").await;
-    assert_eq!(student.cookie("fast-cloud-key"), None);
+    assert_eq!(student.waiting_key(), None);
     assert_eq!(app.database.count("ssh_keys"), 1);
     let template = app.template("Nano");
     let order = [("name", "lab-3"), ("template_id", template.as_str()), ("ssh_key", "new")];
@@ -896,7 +896,7 @@ async fn a_key_of_one_s_own_is_used_without_a_download() {
     let line = key.public_key().to_openssh().unwrap();
     student.post("/keys", &[("key_name", "laptop"), ("public_key", &line)]).await.leads_to("/profile");
     let id = app.running(&student, "lab-1").await;
-    assert_eq!(student.cookie("fast-cloud-key"), None);
+    assert_eq!(student.waiting_key(), None);
     let page = student.get(&format!("/instances/{id}")).await.is(200);
     assert!(page.said(".copy__text").starts_with("ssh ubuntu@"), "{}", page.said(".copy__text"));
     assert!(page.main().contains("등록해 둔 내 키를 써요"));

@@ -7,6 +7,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what is not as expected fails the test, in helpers too")]
 
 mod accounts;
+mod headers;
+mod hostile;
+mod i18n;
 mod instances;
+mod outage;
+mod program;
 mod support;
 mod tenancy;

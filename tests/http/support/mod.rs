@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub use answer::Answer;
 pub use person::Person;
-pub use portal::{Setup, TestApp};
+pub use portal::TestApp;
 
 /// Asks again and again, for as long as a slow machine may need; the first `Some` is the answer.
 pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {

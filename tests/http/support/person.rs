@@ -28,6 +28,12 @@ impl Person {
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            // A portal that was stopped and started again is a new one.
+            .pool_max_idle_per_host(0)
+            // Answers are looked at as they are sent.
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
             .timeout(std::time::Duration::from_secs(60))
             .build()
             .unwrap();
@@ -74,6 +80,11 @@ impl Person {
 
     pub fn cookie(&self, name: &str) -> Option<String> {
         self.jar.lock().unwrap().get(name).cloned()
+    }
+
+    /// The cookie in which the private key of a mini PC waits: its name and value.
+    pub fn waiting_key(&self) -> Option<(String, String)> {
+        self.cookies().into_iter().find(|(name, _)| name.starts_with("fast-cloud-key-"))
     }
 
     pub fn set_cookie(&self, name: &str, value: &str) {
