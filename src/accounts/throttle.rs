@@ -61,22 +61,28 @@ impl Subject<'_> {
 /// # Errors
 /// The database's.
 pub fn take(conn: &mut MysqlConnection, tries: &[(Subject<'_>, u32)], now: NaiveDateTime) -> QueryResult<u64> {
+    // Each by itself: a row that is there is locked for reading by this, and two who then lock it for writing in one
+    // transaction wait for each other.
+    for (subject, _) in tries {
+        diesel::insert_or_ignore_into(throttles::table)
+            .values((
+                throttles::subject.eq(subject.key()),
+                throttles::failures.eq(0),
+                throttles::window_started_at.eq(now),
+                throttles::last_at.eq(now),
+            ))
+            .execute(conn)?;
+    }
     db::transaction(conn, |conn| {
         let mut wait = 0;
         for (subject, limit) in tries {
-            diesel::insert_or_ignore_into(throttles::table)
-                .values((
-                    throttles::subject.eq(subject.key()),
-                    throttles::failures.eq(0),
-                    throttles::window_started_at.eq(now),
-                    throttles::last_at.eq(now),
-                ))
-                .execute(conn)?;
             let (failures, started, last) = throttles::table
                 .find(subject.key())
                 .select((throttles::failures, throttles::window_started_at, throttles::last_at))
                 .for_update()
-                .first::<(u32, NaiveDateTime, NaiveDateTime)>(conn)?;
+                .first::<(u32, NaiveDateTime, NaiveDateTime)>(conn)
+                .optional()?
+                .unwrap_or((0, now, now));
             wait = wait.max(seconds_to_wait(*subject, failures, *limit, started, last, now));
         }
         if wait == 0 {
