@@ -210,7 +210,8 @@ impl Config {
         let mut figment = Figment::from(Toml::string(DEFAULTS));
         figment = match file {
             Some(path) => {
-                std::fs::metadata(path).with_context(|| format!("reading the configuration file {}", path.display()))?;
+                std::fs::metadata(path)
+                    .with_context(|| format!("reading the configuration file {}", path.display()))?;
                 figment.merge(Toml::file_exact(path))
             }
             None => figment.merge(Toml::file("config.toml")),

@@ -36,17 +36,18 @@ pub async fn cloud(reader: Reader, _: Admin) -> Result<HttpResponse> {
         (t("cloud.facts_operations"), open.to_string()),
     ];
     if let Some(limits) = catalogue.and_then(|(catalogue, _)| catalogue.limits) {
-        let of = |used: u32, limit: Option<u32>| match limit {
-            Some(limit) => format!("{used} / {limit}"),
-            None => used.to_string(),
-        };
-        facts.push((t("cloud.facts_limit_instances"), of(limits.instances_used, limits.instances)));
-        facts.push((t("cloud.facts_limit_vcpus"), of(limits.vcpus_used, limits.vcpus)));
-        let ram = |mb| format::megabytes(mb);
-        let text = limits
-            .ram_mb
-            .map_or_else(|| ram(limits.ram_mb_used), |limit| format!("{} / {}", ram(limits.ram_mb_used), ram(limit)));
-        facts.push((t("cloud.facts_limit_ram"), text));
+        // Without a limit there is nothing to say: a bare number would read as one.
+        let of = |used: u32, limit: u32| format!("{used} / {limit}");
+        if let Some(limit) = limits.instances {
+            facts.push((t("cloud.facts_limit_instances"), of(limits.instances_used, limit)));
+        }
+        if let Some(limit) = limits.vcpus {
+            facts.push((t("cloud.facts_limit_vcpus"), of(limits.vcpus_used, limit)));
+        }
+        if let Some(limit) = limits.ram_mb {
+            let text = format!("{} / {}", format::megabytes(limits.ram_mb_used), format::megabytes(limit));
+            facts.push((t("cloud.facts_limit_ram"), text));
+        }
     }
     let problem = service.failing_since.map(|since| {
         let time = format::clock(since, context.now, zone);

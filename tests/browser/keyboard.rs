@@ -68,6 +68,7 @@ async fn on_a_phone_nothing_focused_hides_below_the_tab_bar() {
         page.size(390, 844).await;
         page.join("phone", "전화").await;
         page.goto("/instances/new").await;
+        page.script("document.documentElement.style.scrollPaddingBottom = '0'", vec![]).await;
         page.click("#name").await;
         let hidden = "
             const focused = document.activeElement;

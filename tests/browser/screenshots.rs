@@ -176,8 +176,13 @@ async fn screenshots() {
         take(page, "admin-template", WIDE, "light").await;
         page.goto("/admin/cloud").await;
         take(page, "admin-cloud", WIDE, "light").await;
-        portal.kill_database();
-        page.goto("/dashboard").await;
+        // It is soon started again, so it may take more than one try to see the portal without it.
+        page.until("a portal without a database", async || {
+            portal.kill_database();
+            page.goto("/dashboard").await;
+            (page.count(".fail__code").await > 0).then_some(())
+        })
+        .await;
         assert_eq!(page.text(".fail__code").await, "503");
         take(page, "error-503", WIDE, "light").await;
     })

@@ -375,6 +375,20 @@ async fn a_class_behind_one_address_gets_in_despite_its_mistakes() {
 }
 
 #[actix_web::test]
+async fn a_class_behind_one_address_signs_up_at_once() {
+    let app = TestApp::new().await;
+    let class: Vec<(Person, String)> = (0..20).map(|number| (app.anon(), format!("class-{number}"))).collect();
+    let answers = futures::future::join_all(class.iter().map(|(person, id)| async move {
+        let changes = [("login_id", id.as_str())];
+        sign_up(person, &changes).await
+    }))
+    .await;
+    answers.iter().for_each(|answer| answer.leads_to("/login"));
+    assert_eq!(app.database.count("accounts"), 20);
+    assert_eq!(app.database.text("failures", "throttles WHERE subject LIKE 'signup:%'"), "20", "each is counted");
+}
+
+#[actix_web::test]
 async fn an_address_that_guesses_is_refused_for_a_while() {
     let app = TestApp::with(|setup| setup.config.accounts.failures_per_address = 4).await;
     app.enrol("haneul", "김하늘", Role::Student).await;

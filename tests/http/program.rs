@@ -46,6 +46,13 @@ async fn a_process_that_was_killed_leaves_its_data_to_the_next() {
     assert!(place.database_process().is_some_and(|pid| pid != database));
     assert_eq!(person.status(&id).await, "active", "the data is there");
 
+    // A server that ends under a portal that lives is started again.
+    let database = place.database_process().unwrap();
+    signal(database, "KILL");
+    until("another server", async || place.database_process().filter(|pid| *pid != database)).await;
+    until("the portal to recover", async || (person.get("/dashboard").await.status == 200).then_some(())).await;
+    assert_eq!(person.status(&id).await, "active");
+
     // Asked to, it ends without a rest.
     third.stop();
     assert_eq!(place.database_process(), None);

@@ -149,14 +149,21 @@ async fn die(
     victim: Option<&String>,
 ) {
     let (path, fields) = match during {
-        Create | Address => ("/instances".to_owned(), vec![("name", name), ("template_id", template), ("ssh_key", "new")]),
+        Create | Address => {
+            ("/instances".to_owned(), vec![("name", name), ("template_id", template), ("ssh_key", "new")])
+        }
         Stop => (format!("/instances/{}/stop", victim.unwrap()), vec![]),
         Delete => (format!("/instances/{}/delete", victim.unwrap()), vec![]),
     };
     let asked = person.try_post(&path, &fields);
-    let frozen = until("frozen", 60, async || {
-        if portal.logged(&format!("frozen at {point}")) { Ok(()) } else { Err(portal.log()) }
-    });
+    let frozen =
+        until(
+            "frozen",
+            60,
+            async || {
+                if portal.logged(&format!("frozen at {point}")) { Ok(()) } else { Err(portal.log()) }
+            },
+        );
     if point == "request_written" {
         // The answer never comes: the thread that should give it is frozen.
         tokio::select! {

@@ -55,7 +55,8 @@ async fn outages(lab: &Lab) {
         assert!(page.contains("부터 응답이 없어요"), "the admin is told: {page}");
 
         // What is asked for now is kept. Twice is enough: a second try waits long, lest it doubles the first.
-        let ordered = if [Fault::Hang, Fault::Html].contains(&fault) { Some(order(lab, &person, fault).await) } else { None };
+        let ordered =
+            if [Fault::Hang, Fault::Html].contains(&fault) { Some(order(lab, &person, fault).await) } else { None };
         proxy.break_it(Fault::None);
         person.reaches(&on, "active", 90).await;
         person.reaches(&off, "stopped", 90).await;

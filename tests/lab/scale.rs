@@ -17,7 +17,6 @@ const CONCURRENCY: usize = 4;
 /// For each machine: Nova and Neutron need about a second of a core, and may share it with others.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the lab"]
 async fn a_class_rents_at_once() {
@@ -63,7 +62,8 @@ async fn class(lab: &Lab) {
         if told_at.elapsed() > Duration::from_secs(20) {
             told_at = Instant::now();
             let active = |servers: Vec<Server>| servers.iter().filter(|server| server.status == "ACTIVE").count();
-            let (here, there) = (seen.iter().filter(|status| *status == "active").count(), lab.servers(&lab.scale).await);
+            let (here, there) =
+                (seen.iter().filter(|status| *status == "active").count(), lab.servers(&lab.scale).await);
             let all = there.len();
             println!("    {here} shown as active; in Nova {} of {all}", active(there));
         }

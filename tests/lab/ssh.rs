@@ -1,6 +1,6 @@
 //! Into the machine: with the key that the portal made, at its own address and at one from outside.
 
-use crate::support::{Home, Lab, Setup, STUDENTS, Watch, run};
+use crate::support::{Home, Lab, STUDENTS, Setup, Watch, run};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the lab"]
@@ -71,7 +71,11 @@ async fn enters(lab: &Lab) {
     assert!(said.contains("entered"), "{said}");
     watch.lap("floating address, ssh from outside");
 
-    assert_eq!(lab.keys_left(&lab.students).await, [] as [String; 0], "pairs are gone as soon as the machines are made");
+    assert_eq!(
+        lab.keys_left(&lab.students).await,
+        [] as [String; 0],
+        "pairs are gone as soon as the machines are made"
+    );
     assert_eq!(lab.addresses_left(&lab.students).await.len(), 1);
     student.press(&inside, "delete").await;
     student.press(&outside, "delete").await;

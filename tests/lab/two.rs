@@ -43,7 +43,8 @@ async fn two_processes_share_the_work() {
         let servers = lab.servers(&lab.scale).await;
         let rows: std::collections::BTreeSet<_> = servers.iter().map(|server| server.instance.clone()).collect();
         assert_eq!((servers.len(), rows.len()), (MANY, MANY), "one machine for each row");
-        let done = |portal: &crate::support::Portal| portal.count("action=\"create\"}: fast_cloud::operations::worker: done");
+        let done =
+            |portal: &crate::support::Portal| portal.count("action=\"create\"}: fast_cloud::operations::worker: done");
         println!("    the first made {}, the second {}", done(&first), done(&second));
         assert!(done(&first) > 0 && done(&second) > 0, "both worked");
 

@@ -145,10 +145,10 @@ impl Portal {
         signal(self.pid(), "CONT");
     }
 
-    /// The embedded database dies.
+    /// The embedded database dies, if it is alive.
     pub fn kill_database(&self) {
-        let pid = std::fs::read_to_string(self.data().join("mysql/pid")).unwrap();
-        signal(pid.trim().parse().unwrap(), "KILL");
+        let Ok(pid) = std::fs::read_to_string(self.data().join("mysql/pid")) else { return };
+        let _ = std::process::Command::new("kill").args(["-KILL", pid.trim()]).stderr(Stdio::null()).status();
     }
 
     fn cloud_file(&self) -> PathBuf {

@@ -109,7 +109,11 @@ impl Person {
             let value = rest.split(';').next().unwrap();
             let gone = value.is_empty() || rest.to_ascii_lowercase().contains("max-age=0");
             let mut jar = self.cookies.lock().unwrap();
-            if gone { jar.remove(name) } else { jar.insert(name.to_owned(), value.to_owned()) };
+            if gone {
+                jar.remove(name)
+            } else {
+                jar.insert(name.to_owned(), value.to_owned())
+            };
         }
         let location = answer.headers().get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or_default().to_owned();
         let (status, body) = (answer.status(), answer.text().await?);
@@ -140,7 +144,8 @@ impl Person {
         if path == "/signup" {
             self.get(path).await;
         }
-        let mut fields = vec![("login_id", self.login.as_str()), ("password", PASSWORD), ("password_confirm", PASSWORD)];
+        let mut fields =
+            vec![("login_id", self.login.as_str()), ("password", PASSWORD), ("password_confirm", PASSWORD)];
         fields.extend([("name", "이하늘"), ("birth_date", "2004-05-17")]);
         fields.extend(more);
         let page = self.post(path, &fields).await;

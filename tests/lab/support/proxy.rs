@@ -179,7 +179,9 @@ async fn connection(mut stream: TcpStream, shared: Arc<Shared>) {
                 let body = r#"{"computeFault": {"code": 500, "message": "Unexpected API Error."}}"#;
                 Answer::new(500, "application/json", body)
             }
-            Fault::Html => Answer::new(200, "text/html", "<!doctype html><title>Welcome</title><h1>Log in to the Wi-Fi</h1>"),
+            Fault::Html => {
+                Answer::new(200, "text/html", "<!doctype html><title>Welcome</title><h1>Log in to the Wi-Fi</h1>")
+            }
             Fault::Big => {
                 let filler = "x".repeat(10 << 20);
                 Answer::new(200, "application/json", format!(r#"{{"servers_links": [], "filler": "{filler}"}}"#))

@@ -125,7 +125,8 @@ impl Stack {
 
     /// `os-stop` and the like.
     pub async fn action(&self, id: &str, action: &str) {
-        let (status, body) = self.nova(Method::POST, &format!("/servers/{id}/action"), Some(json!({action: null}))).await;
+        let (status, body) =
+            self.nova(Method::POST, &format!("/servers/{id}/action"), Some(json!({action: null}))).await;
         assert!(status.is_success(), "{status} {body}");
     }
 
