@@ -116,7 +116,7 @@ impl Lab {
         for stack in [&self.students, &self.scale] {
             let mut removed = BTreeSet::new();
             // Again and again: an order that was on its way to Nova may be carried out only now.
-            until("empty", 240, async || {
+            until("empty", 600, async || {
                 let servers = self.servers(stack).await;
                 for server in &servers {
                     server.instance.iter().for_each(|id| remember_row(id));
