@@ -721,11 +721,11 @@ async fn a_search_and_the_filters_narrow_the_list() {
             .map(|id| id.trim_start_matches("instance-").to_owned())
             .collect::<Vec<_>>()
     };
-    assert_eq!(ids("filter=running").await, [runs.clone()]);
-    assert_eq!(ids("filter=stopped").await, [off.clone()]);
+    assert_eq!(ids("filter=running").await, std::slice::from_ref(&runs));
+    assert_eq!(ids("filter=stopped").await, std::slice::from_ref(&off));
     assert_eq!(ids("filter=needs_look").await, Vec::<String>::new());
-    assert_eq!(ids("search=WEB").await, [runs.clone()]);
-    assert_eq!(ids("search=_").await, [off.clone()], "an underscore is an underscore");
+    assert_eq!(ids("search=WEB").await, std::slice::from_ref(&runs));
+    assert_eq!(ids("search=_").await, std::slice::from_ref(&off), "an underscore is an underscore");
     assert_eq!(ids("search=%25").await, Vec::<String>::new(), "a percent sign is a percent sign");
     assert_eq!(ids("search=%5C").await, Vec::<String>::new());
     let address = student.row(&runs).await.said(".inline-copy code");
