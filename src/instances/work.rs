@@ -152,7 +152,8 @@ async fn create(app: &Arc<App>, operation: &Operation, row: &Instance) -> Result
     let id = row.id;
     if row.nova_id.is_none() {
         let there = if operation.attempts > 1 { app.compute.find(id).await? } else { Vec::new() };
-        let nova_id = match there.iter().find(|server| server.status != ServerStatus::Deleted) {
+        let made = |server: &&Server| is_ours(app, row, server) && server.status != ServerStatus::Deleted;
+        let nova_id = match there.iter().find(made) {
             Some(server) => server.id,
             None if row.transition() == Some(Transition::Deleting) => return Ok(Outcome::Done),
             None => launch(app, row).await?,
@@ -239,9 +240,17 @@ async fn act(app: &Arc<App>, row: &Instance, transition: Transition) -> Result<O
     Ok(Outcome::Done)
 }
 
+/// Whether the mark that a machine carries is whole: made by this portal, for this row and its account. Others in the
+/// project can write a tag.
+fn is_ours(app: &App, row: &Instance, server: &Server) -> bool {
+    let owner = OwnerTag { portal: app.shared.portal, instance: row.id, account: row.account_id };
+    server.owner == Some(owner)
+}
+
 /// The machines of this row that still exist: by the id that we know, and by the mark that they carry.
 async fn remaining(app: &Arc<App>, row: &Instance) -> Result<Vec<Server>, CloudError> {
     let mut servers = app.compute.find(row.id).await?;
+    servers.retain(|server| is_ours(app, row, server));
     if let Some(NovaId(known)) = row.nova_id
         && !servers.iter().any(|server| server.id == known)
     {
