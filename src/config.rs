@@ -32,6 +32,8 @@ pub struct Config {
     pub accounts: Accounts,
     pub quota: Quota,
     pub instance_templates: InstanceTemplates,
+    pub applications: Applications,
+    pub kubernetes: Kubernetes,
     pub log: Log,
 }
 
@@ -130,6 +132,9 @@ pub struct OpenStack {
 #[serde(deny_unknown_fields)]
 pub struct Practice {
     pub build_seconds: u64,
+    /// Where pretended containers answer; None (empty): nowhere.
+    #[serde(deserialize_with = "address_or_empty")]
+    pub ingress_listen: Option<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -170,6 +175,103 @@ pub struct Quota {
     pub instances: u32,
     pub vcpus: u32,
     pub ram_mb: u32,
+    pub applications: u32,
+    /// Thousandths of a processor, of all replicas together.
+    pub app_cpu_millis: u32,
+    pub app_memory_mb: u32,
+}
+
+/// How applications are addressed, how big they are, and when a state counts.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Applications {
+    /// Applications live at `{name}.{base_domain}`.
+    pub base_domain: String,
+    pub url_scheme: UrlScheme,
+    /// 0: the scheme's own.
+    pub url_port: u16,
+    /// First labels of host names that nobody gets.
+    pub reserved_names: Vec<String>,
+    pub small_cpu_millis: u32,
+    pub small_memory_mb: u32,
+    pub medium_cpu_millis: u32,
+    pub medium_memory_mb: u32,
+    pub large_cpu_millis: u32,
+    pub large_memory_mb: u32,
+    pub max_replicas: u32,
+    /// How long no node takes a pod before that is said.
+    pub unschedulable_seconds: u64,
+    /// How long a container runs without answering on its port before it is looked into.
+    pub silent_seconds: u64,
+    /// How long a rollout may take before it counts as failed.
+    pub rollout_seconds: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UrlScheme {
+    Http,
+    Https,
+}
+
+impl UrlScheme {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+impl Applications {
+    /// The host name that a first label makes.
+    pub fn host(&self, label: &str) -> String {
+        format!("{label}.{}", self.base_domain)
+    }
+
+    /// The address of an application in a browser, without a slash at the end.
+    pub fn url(&self, label: &str) -> String {
+        let (scheme, host) = (self.url_scheme.name(), self.host(label));
+        match self.url_port {
+            0 => format!("{scheme}://{host}"),
+            port => format!("{scheme}://{host}:{port}"),
+        }
+    }
+}
+
+/// Pod Security Standards' level of the accounts' namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PodProfile {
+    Baseline,
+    Restricted,
+}
+
+/// The cluster. Its login is found as kubectl finds it: `KUBECONFIG`, `~/.kube/config`, the pod's service account.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kubernetes {
+    /// Time limits of one call, in seconds: for the connection, and for the answer.
+    pub connect_seconds: u64,
+    pub request_seconds: u64,
+    /// Calls in flight at once, per portal process.
+    pub concurrency: usize,
+    pub ingress_class: String,
+    /// `key=value`, written to every Ingress.
+    pub ingress_annotations: Vec<String>,
+    /// Name of a TLS secret in each account's namespace; empty: the controller's own certificate, or none.
+    pub tls_secret: String,
+    /// Where the ingress controller's pods are, by the namespace's name; empty: nowhere.
+    pub ingress_namespace: String,
+    /// Networks (CIDR) that the ingress controller's requests come from, where it runs on the nodes' network.
+    pub ingress_networks: Vec<ipnet::IpNet>,
+    /// Networks (CIDR) that containers can't reach.
+    pub blocked_networks: Vec<ipnet::IpNet>,
+    /// Architectures of the nodes, as images name them (`amd64`).
+    pub architectures: Vec<String>,
+    pub profile: PodProfile,
+    /// Who the portal is in the cluster: the role in each account's namespace is bound to it.
+    pub subject: String,
 }
 
 /// The first templates of a new database.
@@ -254,6 +356,17 @@ impl Config {
             ("sync.catalogue_seconds", self.sync.catalogue_seconds),
             ("operations.concurrency", self.operations.concurrency as u64),
             ("operations.give_up_minutes", self.operations.give_up_minutes),
+            ("kubernetes.connect_seconds", self.kubernetes.connect_seconds),
+            ("kubernetes.request_seconds", self.kubernetes.request_seconds),
+            ("kubernetes.concurrency", self.kubernetes.concurrency as u64),
+            ("applications.small_cpu_millis", u64::from(self.applications.small_cpu_millis)),
+            ("applications.small_memory_mb", u64::from(self.applications.small_memory_mb)),
+            ("applications.medium_cpu_millis", u64::from(self.applications.medium_cpu_millis)),
+            ("applications.medium_memory_mb", u64::from(self.applications.medium_memory_mb)),
+            ("applications.large_cpu_millis", u64::from(self.applications.large_cpu_millis)),
+            ("applications.large_memory_mb", u64::from(self.applications.large_memory_mb)),
+            ("applications.max_replicas", u64::from(self.applications.max_replicas)),
+            ("applications.rollout_seconds", self.applications.rollout_seconds),
             ("accounts.failures_per_account", u64::from(self.accounts.failures_per_account)),
             ("accounts.failures_per_address", u64::from(self.accounts.failures_per_address)),
             ("accounts.signups_per_address", u64::from(self.accounts.signups_per_address)),
@@ -263,6 +376,7 @@ impl Config {
                 bail!("{key} has to be 1 or more");
             }
         }
+        self.validate_applications()?;
         if self.operations.lease_seconds < 3 {
             bail!("operations.lease_seconds has to be 3 or more");
         }
@@ -272,6 +386,58 @@ impl Config {
         tracing_subscriber::EnvFilter::try_new(&self.log.filter).context("log.filter is not a filter such as info")?;
         Ok(())
     }
+
+    fn validate_applications(&self) -> anyhow::Result<()> {
+        let domain = &self.applications.base_domain;
+        let label = |text: &str| {
+            (1..=63).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+                && !text.starts_with('-')
+                && !text.ends_with('-')
+        };
+        // A label of 63 characters and a dot come before it (RFC 1035, 2.3.4).
+        if domain.len() > 253 - 64 || !domain.split('.').all(label) {
+            bail!("applications.base_domain is not a domain such as apps.school.example");
+        }
+        let portal = Url::parse(&self.server.public_url()).ok().and_then(|url| url.host_str().map(str::to_owned));
+        // An application can set cookies for every domain above its own, and the portal would get them.
+        let within = |inner: &str, outer: &str| inner == outer || inner.ends_with(&format!(".{outer}"));
+        let shares_cookies = |portal: &str| {
+            let parent = portal.split_once('.').map(|(_, parent)| parent).filter(|parent| parent.contains('.'));
+            within(portal, domain) || within(domain, portal) || parent.is_some_and(|parent| within(domain, parent))
+        };
+        // Nobody else's machine is called localhost.
+        if portal.is_some_and(|portal| portal != "localhost" && shares_cookies(&portal)) {
+            bail!(
+                "applications.base_domain ({domain}) must not be the portal's own host, nor above, below or beside it: \
+                 give the applications a domain of their own"
+            );
+        }
+        for annotation in &self.kubernetes.ingress_annotations {
+            if annotation.split_once('=').is_none_or(|(key, _)| key.is_empty()) {
+                bail!("kubernetes.ingress_annotations has to be a list of key=value");
+            }
+        }
+        if self.kubernetes.ingress_class.is_empty() {
+            bail!("kubernetes.ingress_class has to be the name of an IngressClass");
+        }
+        if self.kubernetes.architectures.is_empty() {
+            bail!("kubernetes.architectures has to name at least one, such as amd64");
+        }
+        if self.kubernetes.subject.is_empty() {
+            bail!("kubernetes.subject has to be the portal's user in the cluster");
+        }
+        Ok(())
+    }
+}
+
+/// An address and port, or an empty text for none.
+fn address_or_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| serde::de::Error::custom("not an address and port such as 127.0.0.1:8001"))
 }
 
 /// Says which key of which source is wrong; a value that may be a secret is not repeated.
@@ -326,10 +492,39 @@ mod tests {
             ("[sync]\ninterval_seconds = 0", "sync.interval_seconds"),
             ("[sync]\ninterval_seconds = -1", "sync.interval_seconds"),
             ("[operations]\nlease_seconds = 1", "operations.lease_seconds"),
+            ("[practice]\ningress_listen = \"8001\"", "practice.ingress_listen"),
+            ("[applications]\nbase_domain = \"Apps_1\"", "applications.base_domain"),
+            ("[kubernetes]\nblocked_networks = [\"10.0.0.0\"]", "kubernetes.blocked_networks"),
+            ("[kubernetes]\ningress_annotations = [\"x\"]", "kubernetes.ingress_annotations"),
             ("[log]\nfilter = \"a=b=c\"", "log.filter"),
         ] {
             let message = format!("{:#}", with(toml).unwrap_err());
             assert!(message.contains(key), "{toml:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn applications_share_no_cookies_with_the_portal() {
+        let with = |portal: &str, apps: &str| {
+            with(&format!("[server]\npublic_url = \"http://{portal}\"\n[applications]\nbase_domain = \"{apps}\""))
+        };
+        for (portal, apps) in [
+            ("cloud.school.example", "cloud.school.example"),
+            ("cloud.school.example", "apps.cloud.school.example"),
+            ("cloud.school.example", "school.example"),
+            ("cloud.school.example", "apps.school.example"),
+            ("school.example", "apps.school.example"),
+        ] {
+            let message = format!("{:#}", with(portal, apps).unwrap_err());
+            assert!(message.contains("applications.base_domain"), "{portal} {apps}: {message}");
+        }
+        for (portal, apps) in [
+            ("cloud.school.example", "school-apps.example"),
+            ("127.0.0.1:8000", "apps.localhost"),
+            ("localhost:8000", "apps.localhost"),
+            ("school.example", "apps.example"),
+        ] {
+            with(portal, apps).unwrap();
         }
     }
 

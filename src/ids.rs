@@ -90,7 +90,11 @@ id!(
     NovaId
 );
 id!(
-    /// A line of an instance's history.
+    /// A container application; also the value of the label that its objects in the cluster carry.
+    ApplicationId
+);
+id!(
+    /// A line of a resource's history.
     EventId
 );
 id!(

@@ -11,6 +11,7 @@ rust_i18n::i18n!("src/i18n", fallback = "ko");
 pub mod accounts;
 pub mod admin;
 pub mod app;
+pub mod applications;
 pub mod check;
 pub mod cloud;
 pub mod cloud_services;

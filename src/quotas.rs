@@ -25,6 +25,8 @@ impl Usage {
     }
 }
 
+type Limits = (Option<u32>, Option<u32>, Option<u32>);
+
 /// The account's own limits, or the configuration's where it has none.
 ///
 /// # Errors
@@ -32,14 +34,21 @@ impl Usage {
 pub fn limit(conn: &mut MysqlConnection, account: AccountId, default: Quota) -> QueryResult<Quota> {
     let own = account_quotas::table
         .find(account)
-        .select((account_quotas::instances, account_quotas::vcpus, account_quotas::ram_mb))
-        .first::<(Option<u32>, Option<u32>, Option<u32>)>(conn)
+        .select((
+            (account_quotas::instances, account_quotas::vcpus, account_quotas::ram_mb),
+            (account_quotas::applications, account_quotas::app_cpu_millis, account_quotas::app_memory_mb),
+        ))
+        .first::<(Limits, Limits)>(conn)
         .optional()?
         .unwrap_or_default();
+    let (own, apps) = own;
     Ok(Quota {
         instances: own.0.unwrap_or(default.instances),
         vcpus: own.1.unwrap_or(default.vcpus),
         ram_mb: own.2.unwrap_or(default.ram_mb),
+        applications: apps.0.unwrap_or(default.applications),
+        app_cpu_millis: apps.1.unwrap_or(default.app_cpu_millis),
+        app_memory_mb: apps.2.unwrap_or(default.app_memory_mb),
     })
 }
 

@@ -20,6 +20,9 @@ diesel::table! {
         instances -> Nullable<Unsigned<Integer>>,
         vcpus -> Nullable<Unsigned<Integer>>,
         ram_mb -> Nullable<Unsigned<Integer>>,
+        applications -> Nullable<Unsigned<Integer>>,
+        app_cpu_millis -> Nullable<Unsigned<Integer>>,
+        app_memory_mb -> Nullable<Unsigned<Integer>>,
     }
 }
 
@@ -175,6 +178,72 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    applications (id) {
+        id -> Binary,
+        account_id -> Binary,
+        name -> Varchar,
+        host_label -> Nullable<Varchar>,
+        namespace -> Varchar,
+        deployment_name -> Varchar,
+        service_name -> Varchar,
+        status -> Varchar,
+        transition -> Nullable<Varchar>,
+        transition_accepted -> Bool,
+        reason -> Nullable<Varchar>,
+        reason_text -> Nullable<Varchar>,
+        findings -> Nullable<Text>,
+        replicas -> Unsigned<Integer>,
+        size -> Varchar,
+        revision -> Unsigned<Integer>,
+        observed -> Nullable<Mediumtext>,
+        since -> Nullable<Datetime>,
+        launch_key -> Varchar,
+        version -> Unsigned<Integer>,
+        created_at -> Datetime,
+        updated_at -> Datetime,
+        deleted_at -> Nullable<Datetime>,
+    }
+}
+
+diesel::table! {
+    application_configs (application_id, revision) {
+        application_id -> Binary,
+        revision -> Unsigned<Integer>,
+        image -> Varchar,
+        image_reference -> Varchar,
+        pull_always -> Bool,
+        external_port -> Unsigned<Smallint>,
+        internal_port -> Unsigned<Smallint>,
+        exposed_ports -> Varchar,
+        variables -> Mediumtext,
+        secret_names -> Text,
+        pending_secrets -> Nullable<Mediumblob>,
+        created_at -> Datetime,
+    }
+}
+
+diesel::table! {
+    application_events (id) {
+        id -> Binary,
+        application_id -> Binary,
+        kind -> Varchar,
+        detail -> Nullable<Varchar>,
+        created_at -> Datetime,
+    }
+}
+
+diesel::table! {
+    cluster_strays (application_id) {
+        application_id -> Binary,
+        account_id -> Binary,
+        namespace -> Varchar,
+        reason -> Varchar,
+        first_seen_at -> Datetime,
+        last_seen_at -> Datetime,
+    }
+}
+
 diesel::joinable!(sessions -> accounts (account_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
@@ -183,5 +252,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     instances,
     operations,
-    instance_events
+    instance_events,
+    applications,
+    application_configs,
+    application_events
 );

@@ -1,9 +1,10 @@
 //! The seam to the clouds: what the portal asks of them, in its own words.
 //!
-//! [`Compute`] is as narrow as our use. [`openstack`] speaks to Nova, Neutron, Glance and Keystone; [`practice`] is the
-//! practice cloud, which simulates machines and says so on every page. Which one is used is the configuration's choice
-//! (`[cloud] compute`). The SDKs' types stop at the adapters.
+//! [`Compute`] runs machines, [`Cluster`](cluster::Cluster) runs containers; both are as narrow as our use. [`openstack`] speaks to Nova, Neutron, Glance and Keystone; [`practice`] is the
+//! practice cloud, which simulates them and says so on every page. Which one is used is the configuration's choice
+//! (`[cloud]`). The SDKs' types stop at the adapters.
 
+pub mod cluster;
 pub mod openstack;
 pub mod practice;
 

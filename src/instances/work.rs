@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::cloud::{CloudError, LaunchOrder, OwnerTag, Server, ServerStatus, key_pair_name};
 use crate::db;
 use crate::error::Error;
-use crate::ids::NovaId;
+use crate::ids::{InstanceId, NovaId};
 use crate::operations::model::{Action, Operation, Outcome};
 
 /// After a request of which nobody knows whether it arrived: time for the cloud to show its effect.
@@ -53,8 +53,7 @@ impl From<Error> for Halt {
 }
 
 /// One try.
-pub async fn carry_out(app: &Arc<App>, operation: &Operation) -> Outcome {
-    let id = operation.instance;
+pub async fn carry_out(app: &Arc<App>, operation: &Operation, id: InstanceId) -> Outcome {
     let row = match app.db.run(move |conn| Ok(Instance::find_for_work(conn, id)?)).await {
         Ok(Some(row)) => row,
         // Gone meanwhile: nothing is left to do.
@@ -68,12 +67,13 @@ pub async fn carry_out(app: &Arc<App>, operation: &Operation) -> Outcome {
         Action::Reboot => act(app, &row, Transition::Rebooting).await,
         Action::Delete => delete(app, operation, &row).await,
         Action::AttachAddress => attach_address(app, &row).await,
+        Action::Redeploy | Action::Investigate => Err(Halt::Broken("no action of a mini PC".to_owned())),
     };
     match result {
         Ok(outcome) => outcome,
         Err(Halt::Database(error)) => Outcome::Again(backoff(operation.attempts), Some(error.to_string())),
-        Err(Halt::Broken(error)) => give_up(app, operation, false, &error).await,
-        Err(Halt::Cloud(error)) => refused(app, operation, error).await,
+        Err(Halt::Broken(error)) => give_up(app, operation, id, false, &error).await,
+        Err(Halt::Cloud(error)) => refused(app, operation, id, error).await,
     }
 }
 
@@ -83,7 +83,7 @@ fn backoff(attempts: u32) -> Duration {
 }
 
 /// The cloud said no, or nothing.
-async fn refused(app: &Arc<App>, operation: &Operation, error: CloudError) -> Outcome {
+async fn refused(app: &Arc<App>, operation: &Operation, id: InstanceId, error: CloudError) -> Outcome {
     let age = db::now() - operation.created_at;
     let longest = chrono::Duration::minutes(i64::try_from(app.config.operations.give_up_minutes).unwrap_or(60));
     if operation.action == Action::Delete && age >= longest && matches!(error, CloudError::Unavailable { .. }) {
@@ -102,7 +102,7 @@ async fn refused(app: &Arc<App>, operation: &Operation, error: CloudError) -> Ou
             if operation.action == Action::Create {
                 wait = wait.max(AFTER_SILENCE);
             }
-            let (id, text) = (operation.instance, error.to_string());
+            let text = error.to_string();
             // Only for the page; the operation's own error is written with the outcome.
             if let Err(error) = app.db.run(move |conn| Ok(progress::waits(conn, id, WAITING_FOR_CLOUD, &text)?)).await {
                 tracing::warn!(%error, "the reason for waiting could not be written");
@@ -115,19 +115,19 @@ async fn refused(app: &Arc<App>, operation: &Operation, error: CloudError) -> Ou
         CloudError::Unavailable { message, .. } => (false, message),
         CloudError::NotFound(text) | CloudError::Conflict(text) | CloudError::Rejected(text) => (false, text),
     };
-    give_up(app, operation, over_quota, text).await
+    give_up(app, operation, id, over_quota, text).await
 }
 
 /// Writes the reason where the person sees it.
-async fn give_up(app: &Arc<App>, operation: &Operation, over_quota: bool, text: &str) -> Outcome {
+async fn give_up(app: &Arc<App>, operation: &Operation, id: InstanceId, over_quota: bool, text: &str) -> Outcome {
     let reason = match operation.action {
         Action::Create if over_quota => "cloud_quota",
         Action::Create => "launch_failed",
         Action::Delete => "delete_failed",
         Action::AttachAddress => "no_address",
-        Action::Start | Action::Stop | Action::Reboot => "action_failed",
+        Action::Start | Action::Stop | Action::Reboot | Action::Redeploy | Action::Investigate => "action_failed",
     };
-    let (id, action, words) = (operation.instance, operation.action, text.to_owned());
+    let (action, words) = (operation.action, text.to_owned());
     let written = app
         .db
         .run(move |conn| {
@@ -138,6 +138,7 @@ async fn give_up(app: &Arc<App>, operation: &Operation, over_quota: bool, text: 
                 Action::Stop => progress::action_failed(conn, id, Transition::Stopping, reason, &words)?,
                 Action::Reboot => progress::action_failed(conn, id, Transition::Rebooting, reason, &words)?,
                 Action::Delete => progress::action_failed(conn, id, Transition::Deleting, reason, &words)?,
+                Action::Redeploy | Action::Investigate => {}
             }
             Ok(())
         })

@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Binary, Datetime, Text};
 use uuid::Uuid;
 
 use crate::db;
-use crate::ids::{AccountId, InstanceId, OperationId};
+use crate::ids::{AccountId, ApplicationId, InstanceId, OperationId};
 use crate::schema::operations;
 
 /// What is done to a resource.
@@ -20,6 +20,10 @@ pub enum Action {
     Delete,
     /// Give it an address from outside, once it runs.
     AttachAddress,
+    /// Put a changed application in the place of the one that runs.
+    Redeploy,
+    /// Find out why a container that runs does not answer, or why it ended.
+    Investigate,
 }
 
 impl Action {
@@ -31,13 +35,66 @@ impl Action {
             Self::Reboot => "reboot",
             Self::Delete => "delete",
             Self::AttachAddress => "attach_address",
+            Self::Redeploy => "redeploy",
+            Self::Investigate => "investigate",
         }
     }
 
     fn from_name(name: &str) -> Option<Self> {
-        [Self::Create, Self::Start, Self::Stop, Self::Reboot, Self::Delete, Self::AttachAddress]
+        [
+            Self::Create,
+            Self::Start,
+            Self::Stop,
+            Self::Reboot,
+            Self::Delete,
+            Self::AttachAddress,
+            Self::Redeploy,
+            Self::Investigate,
+        ]
+        .into_iter()
+        .find(|action| action.name() == name)
+    }
+}
+
+/// What an operation is about: a row of one of the tables of resources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Resource {
+    Instance(InstanceId),
+    Application(ApplicationId),
+}
+
+impl Resource {
+    /// Its name in `resource_kind`.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Instance(_) => "instance",
+            Self::Application(_) => "application",
+        }
+    }
+
+    pub fn id(self) -> Uuid {
+        match self {
+            Self::Instance(id) => id.0,
+            Self::Application(id) => id.0,
+        }
+    }
+
+    fn of(kind: &str, id: Uuid) -> Option<Self> {
+        [Self::Instance(InstanceId(id)), Self::Application(ApplicationId(id))]
             .into_iter()
-            .find(|action| action.name() == name)
+            .find(|resource| resource.kind() == kind)
+    }
+}
+
+impl From<InstanceId> for Resource {
+    fn from(id: InstanceId) -> Self {
+        Self::Instance(id)
+    }
+}
+
+impl From<ApplicationId> for Resource {
+    fn from(id: ApplicationId) -> Self {
+        Self::Application(id)
     }
 }
 
@@ -46,15 +103,12 @@ impl Action {
 pub struct Operation {
     pub id: OperationId,
     pub account: AccountId,
-    pub instance: InstanceId,
+    pub resource: Resource,
     pub action: Action,
     /// This try included; more than 1: an earlier try may have reached the cloud.
     pub attempts: u32,
     pub created_at: NaiveDateTime,
 }
-
-/// The name of mini PCs in `resource_kind`.
-const INSTANCE: &str = "instance";
 
 /// Puts an operation into the queue; in the transaction that writes the row it is about.
 ///
@@ -63,17 +117,18 @@ const INSTANCE: &str = "instance";
 pub fn enqueue(
     conn: &mut MysqlConnection,
     account: AccountId,
-    instance: InstanceId,
+    resource: impl Into<Resource>,
     action: Action,
 ) -> QueryResult<OperationId> {
+    let resource = resource.into();
     let id = OperationId::new();
     let now = clock(conn)?;
     diesel::insert_into(operations::table)
         .values((
             operations::id.eq(id),
             operations::account_id.eq(account),
-            operations::resource_kind.eq(INSTANCE),
-            operations::resource_id.eq(instance),
+            operations::resource_kind.eq(resource.kind()),
+            operations::resource_id.eq(resource.id().as_bytes().as_slice()),
             operations::action.eq(action.name()),
             operations::state.eq("queued"),
             operations::attempts.eq(0),
@@ -89,12 +144,17 @@ pub fn enqueue(
 ///
 /// # Errors
 /// The database's.
-pub fn cancel_waiting(conn: &mut MysqlConnection, instance: InstanceId) -> QueryResult<usize> {
-    diesel::update(
-        operations::table.filter(operations::resource_id.eq(instance)).filter(operations::state.eq("queued")),
-    )
-    .set((operations::state.eq("cancelled"), operations::updated_at.eq(db::now())))
-    .execute(conn)
+pub fn cancel_waiting(conn: &mut MysqlConnection, resource: impl Into<Resource>) -> QueryResult<usize> {
+    diesel::update(operations::table.filter(of_resource(resource.into())).filter(operations::state.eq("queued")))
+        .set((operations::state.eq("cancelled"), operations::updated_at.eq(db::now())))
+        .execute(conn)
+}
+
+type OfResource = diesel::dsl::Eq<operations::resource_id, Vec<u8>>;
+
+/// Ids of all kinds are UUIDs: no two resources share one.
+fn of_resource(resource: Resource) -> OfResource {
+    operations::resource_id.eq(resource.id().as_bytes().to_vec())
 }
 
 #[derive(QueryableByName)]
@@ -104,7 +164,9 @@ struct Due {
     #[diesel(sql_type = Binary)]
     account_id: AccountId,
     #[diesel(sql_type = Binary)]
-    resource_id: InstanceId,
+    resource_id: Vec<u8>,
+    #[diesel(sql_type = Text)]
+    resource_kind: String,
     #[diesel(sql_type = Text)]
     action: String,
     #[diesel(sql_type = BigInt)]
@@ -115,7 +177,7 @@ struct Due {
 
 /// Operations whose time has come, or whose process let its lease run out; none of a resource that another operation
 /// is working on. Rows that another process is just taking are skipped.
-const DUE: &str = "SELECT id, account_id, resource_id, action, CAST(attempts AS SIGNED) AS attempts, created_at \
+const DUE: &str = "SELECT id, account_id, resource_id, resource_kind, action, CAST(attempts AS SIGNED) AS attempts, created_at \
      FROM operations o \
      WHERE ((o.state = 'queued' AND o.run_after <= ?) OR (o.state = 'running' AND o.leased_until < ?)) \
      AND NOT EXISTS (SELECT 1 FROM operations r WHERE r.resource_id = o.resource_id AND r.id <> o.id \
@@ -142,13 +204,14 @@ pub fn take(
             .load(conn)?;
         let mut taken: Vec<Operation> = Vec::new();
         for row in due {
-            if taken.iter().any(|other| other.instance == row.resource_id) {
-                continue;
-            }
-            let Some(action) = Action::from_name(&row.action) else {
-                tracing::error!(operation.id = %row.id, action = row.action, "an operation that this version does not know");
+            let resource = Uuid::from_slice(&row.resource_id).ok().and_then(|id| Resource::of(&row.resource_kind, id));
+            let (Some(resource), Some(action)) = (resource, Action::from_name(&row.action)) else {
+                tracing::error!(operation.id = %row.id, kind = row.resource_kind, action = row.action, "an operation that this version does not know");
                 continue;
             };
+            if taken.iter().any(|other| other.resource == resource) {
+                continue;
+            }
             diesel::update(operations::table.find(row.id))
                 .set((
                     operations::state.eq("running"),
@@ -161,7 +224,7 @@ pub fn take(
             taken.push(Operation {
                 id: row.id,
                 account: row.account_id,
-                instance: row.resource_id,
+                resource,
                 action,
                 attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX).saturating_add(1),
                 created_at: row.created_at,
@@ -248,9 +311,9 @@ pub fn finish(conn: &mut MysqlConnection, id: OperationId, worker: Uuid, outcome
 ///
 /// # Errors
 /// The database's.
-pub fn is_open(conn: &mut MysqlConnection, instance: InstanceId, action: Action) -> QueryResult<bool> {
+pub fn is_open(conn: &mut MysqlConnection, resource: impl Into<Resource>, action: Action) -> QueryResult<bool> {
     let open = operations::table
-        .filter(operations::resource_id.eq(instance))
+        .filter(of_resource(resource.into()))
         .filter(operations::action.eq(action.name()))
         .filter(operations::state.eq_any(["queued", "running"]));
     diesel::select(diesel::dsl::exists(open)).get_result(conn)

@@ -8,8 +8,9 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::model::{self, Operation, Outcome};
+use super::model::{self, Operation, Outcome, Resource};
 use crate::app::App;
+use crate::{applications, instances};
 
 /// How often the queue is looked at when nobody has said that something was put into it: another process may have.
 const LOOK: Duration = Duration::from_secs(1);
@@ -59,11 +60,11 @@ async fn take(app: &App, worker: Uuid, free: usize) -> crate::error::Result<Vec<
 }
 
 /// One try of one operation, its lease renewed meanwhile.
-#[tracing::instrument(skip_all, fields(operation.id = %operation.id, instance.id = %operation.instance, action = operation.action.name()))]
+#[tracing::instrument(skip_all, fields(operation.id = %operation.id, kind = operation.resource.kind(), resource.id = %operation.resource.id(), action = operation.action.name()))]
 async fn run(app: &Arc<App>, worker: Uuid, operation: Operation) {
     fail::fail_point!("operation_taken");
     let outcome = {
-        let work = crate::instances::work::carry_out(app, &operation);
+        let work = carry_out(app, &operation);
         let lease = keep_lease(app, worker, &operation);
         tokio::select! {
             outcome = work => outcome,
@@ -84,6 +85,13 @@ async fn run(app: &Arc<App>, worker: Uuid, operation: Operation) {
     // An outcome that can't be written is no harm: the lease runs out, and the operation is done again.
     if let Err(error) = app.db.run(move |conn| Ok(model::finish(conn, id, worker, &outcome)?)).await {
         tracing::warn!(%error, "the outcome could not be written");
+    }
+}
+
+async fn carry_out(app: &Arc<App>, operation: &Operation) -> Outcome {
+    match operation.resource {
+        Resource::Instance(id) => instances::work::carry_out(app, operation, id).await,
+        Resource::Application(id) => applications::work::carry_out(app, operation, id).await,
     }
 }
 

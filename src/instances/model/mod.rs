@@ -250,7 +250,7 @@ impl Instance {
             Action::Stop => settled && self.status() == Status::Active,
             Action::Reboot => settled && self.status() == Status::Active,
             Action::Delete => self.transition() != Some(Transition::Deleting) || self.is_deleted_outside(),
-            Action::Create | Action::AttachAddress => false,
+            Action::Create | Action::AttachAddress | Action::Redeploy | Action::Investigate => false,
         }
     }
 
@@ -329,7 +329,7 @@ impl Instance {
             Action::Stop => (Transition::Stopping, Kind::StopRequested),
             Action::Reboot => (Transition::Rebooting, Kind::RebootRequested),
             Action::Delete => (Transition::Deleting, Kind::DeleteRequested),
-            Action::Create | Action::AttachAddress => return Ok(false),
+            Action::Create | Action::AttachAddress | Action::Redeploy | Action::Investigate => return Ok(false),
         };
         db::transaction(conn, |conn| {
             let row: Self = alive()

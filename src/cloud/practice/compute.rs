@@ -1,4 +1,4 @@
-//! The practice cloud: machines are pretended, for a first look and for fast tests. Every page says so.
+//! The practice cloud's machines.
 //!
 //! Its state is one JSON file in the data folder, locked for each call, so that it outlives a restart and two portal
 //! processes see the same machines. States settle by the clock. Tests script faults ([`PracticeCompute::script`]).
@@ -16,7 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{
+use crate::cloud::{
     Catalogue, CheckLine, CheckOutcome, CloudError, Compute, Flavor, FloatingAddress, LaunchOrder, Limits, Named,
     OwnerTag, Server, ServerStatus,
 };
