@@ -29,6 +29,7 @@ start_etcd() {
 start_registry() {
   start_in_node registry env OTEL_TRACES_EXPORTER=none "$DEBS/usr/bin/docker-registry" serve "$CONF/registry.yml"
   start_in_node registry-front "$DEBS/usr/sbin/nginx" -p "$RUN/front" -e stderr -c "$CONF/front.conf"
+  kill -HUP "$(cut -d' ' -f1 "$RUN/pid/registry-front")"         # its configuration may be newer
   wait_for 30 registry curl -fsS --max-time 5 "http://$IP:$REGISTRY_PORT/v2/"
 }
 

@@ -51,6 +51,10 @@ start_in_node() {
   die "$name did not start; see $RUN/log/$name.log"
 }
 frozen() { grep -qs '^State:[[:space:]]*T' "/proc/$(cut -d' ' -f1 "$RUN/pid/$1")/status"; }
+kill_now() {                                     # kill_now NAME: no grace, connections are closed at once
+  if alive "$1"; then kill -KILL "$(cut -d' ' -f1 "$RUN/pid/$1")"; fi
+  stop "$1"
+}
 thaw() { if alive "$1"; then kill -CONT "$(cut -d' ' -f1 "$RUN/pid/$1")"; fi; }
 
 api_ready() { curl -fsS --max-time 5 --cacert "$PKI/ca.crt" "https://$IP:$API_PORT/readyz"; }
