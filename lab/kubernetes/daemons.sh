@@ -61,7 +61,7 @@ start_workers() {
   start_in_node containerd "$DEBS/usr/bin/containerd" --config "$CONF/containerd.toml"
   start_in_node dnsmasq /usr/sbin/dnsmasq --keep-in-foreground --user=root --pid-file= --conf-file=/dev/null \
     --no-resolv --no-hosts --hostsdir="$RUN/dns" --local=/cluster.local/ \
-    --listen-address="$NODE_IP" --bind-interfaces --log-facility=-
+    --listen-address="$DNS_ADDRESS" --bind-interfaces --log-facility=-
   wait_for 30 containerd in_node test -S /run/containerd/containerd.sock
   start_in_node kubelet "$BIN/kubelet" --config "$CONF/kubelet.yml" --kubeconfig "$CONF/kubelet.kubeconfig" \
     --root-dir "$RUN/kubelet" --cert-dir "$RUN/kubelet/pki" --node-ip "$NODE_IP" \
@@ -69,7 +69,11 @@ start_workers() {
     --container-runtime-endpoint unix:///run/containerd/containerd.sock
   wait_for 60 kubelet k get node "$NODE_NAME"
   start_in_node kube-proxy "$BIN/kube-proxy" --config "$CONF/proxy.yml"
-  start_in_node ingress /usr/bin/python3 "$here/ingress.py" --api "https://127.0.0.1:6443" --pki "$PKI" \
-    --port "$INGRESS_PORT" --state "$RUN/ingress" --dns "$RUN/dns" --log "$LOG/ingress-access.log" \
+  export PYTHONDONTWRITEBYTECODE=1
+  start_in_node policies /usr/bin/python3 "$here/policies.py" --api https://127.0.0.1:6443 --pki "$PKI" \
+    --pods "$POD_CIDR" --pod "kube-system,k8s-app=kube-dns,$DNS_ADDRESS" \
+    --pod "ingress-nginx,app.kubernetes.io/name=ingress-nginx,$INGRESS_ADDRESS"
+  start_in_node ingress /usr/bin/python3 "$here/ingress.py" --api https://127.0.0.1:6443 --pki "$PKI" \
+    --address "$INGRESS_ADDRESS" --port "$INGRESS_PORT" --state "$RUN/ingress" --dns "$RUN/dns" --log "$LOG/ingress-access.log" \
     --nginx "$DEBS/usr/sbin/nginx" --mime "$DEBS/etc/nginx/mime.types"
 }
