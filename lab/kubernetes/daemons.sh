@@ -3,11 +3,12 @@
 
 start_node() {
   local pid
-  if alive node; then return; fi
-  stop forward                                   # it is in the network of the node before
-  rm -f "$RUN/node.ready" "$RUN/node.pid"
-  start node unshare --pid --fork --kill-child --mount --net --uts --ipc --mount-proc --propagation slave \
-    "$here/node-init"
+  if ! alive node; then
+    stop forward                                 # it is in the network of the node before
+    rm -f "$RUN/node.ready"
+    start node unshare --pid --fork --kill-child --mount --net --uts --ipc --mount-proc --propagation slave \
+      "$here/node-init"
+  fi
   wait_for 20 node test -e "$RUN/node.ready"
   read -r pid _ < "$RUN/pid/node"
   ps -o pid= --ppid "$pid" | tr -d ' ' > "$RUN/node.pid"

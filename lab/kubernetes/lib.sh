@@ -52,7 +52,7 @@ start_in_node() {
   for _ in {1..100}; do [ ! -s "$RUN/pid/$name" ] || return 0; sleep 0.05; done
   die "$name did not start; see $RUN/log/$name.log"
 }
-frozen() { grep -qs '^State:[[:space:]]*T' "/proc/$(cut -d' ' -f1 "$RUN/pid/$1")/status"; }
+frozen() { alive "$1" && grep -qs '^State:[[:space:]]*T' "/proc/$(cut -d' ' -f1 "$RUN/pid/$1")/status"; }
 kill_now() {                                     # kill_now NAME: no grace, connections are closed at once
   if alive "$1"; then kill -KILL "$(cut -d' ' -f1 "$RUN/pid/$1")"; fi
   stop "$1"
