@@ -181,7 +181,7 @@ def sh(script, ports=(), **more):
 
 
 def says(text, httpd="-p 80 -h /www", before=""):
-    return f"{before}echo \"{text}\" >/www/index.html; " + SERVE.format(httpd)
+    return f"{before}printf '%s\\n' \"{text}\" >/www/index.html; " + SERVE.format(httpd)
 
 
 def hello(text):
@@ -252,6 +252,11 @@ def push_all(registry, args):
     registry.index("library/multi", "1", [(amd64, "linux", "amd64"), (arm64, "linux", "arm64"),
                                           (statement, "unknown", "unknown")])
     done("multi:1")
+
+    # Docker Hub's rate limit: see the registry's front in `configure`. No other image may have
+    # the same manifest: containerd would not fetch it.
+    registry.image("library/limited", "head", layer, hello("Never"))
+    done("limited:head")
 
 
 def push_one(registry, image, folder, config="{}"):
