@@ -3,11 +3,12 @@
 
 start_node() {
   local pid
-  if alive node; then return; fi
-  stop forward                                   # it is in the network of the node before
-  rm -f "$RUN/node.ready" "$RUN/node.pid"
-  start node unshare --pid --fork --kill-child --mount --net --uts --ipc --mount-proc --propagation slave \
-    "$here/node-init"
+  if ! alive node; then
+    stop forward                                 # it is in the network of the node before
+    rm -f "$RUN/node.ready"
+    start node unshare --pid --fork --kill-child --mount --net --uts --ipc --mount-proc --propagation slave \
+      "$here/node-init"
+  fi
   wait_for 20 node test -e "$RUN/node.ready"
   read -r pid _ < "$RUN/pid/node"
   ps -o pid= --ppid "$pid" | tr -d ' ' > "$RUN/node.pid"
@@ -28,8 +29,10 @@ start_etcd() {
 
 start_registry() {
   start_in_node registry env OTEL_TRACES_EXPORTER=none "$DEBS/usr/bin/docker-registry" serve "$CONF/registry.yml"
+  # Its configuration may be newer. (A HUP right after its start would end it.)
+  if alive registry-front; then kill -HUP "$(cut -d' ' -f1 "$RUN/pid/registry-front")"; fi
   start_in_node registry-front "$DEBS/usr/sbin/nginx" -p "$RUN/front" -e stderr -c "$CONF/front.conf"
-  wait_for 30 registry curl -fsS --max-time 5 "http://$IP:$REGISTRY_PORT/v2/"
+  wait_for 30 registry-front curl -fsS --max-time 5 "http://$IP:$REGISTRY_PORT/v2/"
 }
 
 start_apiserver() {
@@ -60,7 +63,7 @@ start_workers() {
   start_in_node containerd "$DEBS/usr/bin/containerd" --config "$CONF/containerd.toml"
   start_in_node dnsmasq /usr/sbin/dnsmasq --keep-in-foreground --user=root --pid-file= --conf-file=/dev/null \
     --no-resolv --no-hosts --hostsdir="$RUN/dns" --local=/cluster.local/ \
-    --listen-address="$NODE_IP" --bind-interfaces --log-facility=-
+    --listen-address="$DNS_ADDRESS" --bind-interfaces --log-facility=-
   wait_for 30 containerd in_node test -S /run/containerd/containerd.sock
   start_in_node kubelet "$BIN/kubelet" --config "$CONF/kubelet.yml" --kubeconfig "$CONF/kubelet.kubeconfig" \
     --root-dir "$RUN/kubelet" --cert-dir "$RUN/kubelet/pki" --node-ip "$NODE_IP" \
@@ -68,7 +71,11 @@ start_workers() {
     --container-runtime-endpoint unix:///run/containerd/containerd.sock
   wait_for 60 kubelet k get node "$NODE_NAME"
   start_in_node kube-proxy "$BIN/kube-proxy" --config "$CONF/proxy.yml"
-  start_in_node ingress /usr/bin/python3 "$here/ingress.py" --api "https://127.0.0.1:6443" --pki "$PKI" \
-    --port "$INGRESS_PORT" --state "$RUN/ingress" --dns "$RUN/dns" --log "$LOG/ingress-access.log" \
+  export PYTHONDONTWRITEBYTECODE=1
+  start_in_node policies /usr/bin/python3 "$here/policies.py" --api https://127.0.0.1:6443 --pki "$PKI" \
+    --pods "$POD_CIDR" --pod "kube-system,k8s-app=kube-dns,$DNS_ADDRESS" \
+    --pod "ingress-nginx,app.kubernetes.io/name=ingress-nginx,$INGRESS_ADDRESS"
+  start_in_node ingress /usr/bin/python3 "$here/ingress.py" --api https://127.0.0.1:6443 --pki "$PKI" \
+    --address "$INGRESS_ADDRESS" --port "$INGRESS_PORT" --state "$RUN/ingress" --dns "$RUN/dns" --log "$LOG/ingress-access.log" \
     --nginx "$DEBS/usr/sbin/nginx" --mime "$DEBS/etc/nginx/mime.types"
 }

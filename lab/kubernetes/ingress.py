@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 from mirror import Api, Mirror, key
 
@@ -47,6 +48,7 @@ http {{
   proxy_set_header Upgrade $http_upgrade;
   proxy_set_header Connection $connection_upgrade;
   proxy_connect_timeout 5s;
+  proxy_bind {address};
   server {{ listen 127.0.0.1:{port} default_server; location / {{ return 404; }} }}
 """
 
@@ -74,32 +76,34 @@ def quoted(text):
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def locations(path, action):
+def locations(path):
     where = path.get("path", "/")
     prefix = where.rstrip("/")
     if path.get("pathType") == "Exact":
-        return [f"location = {quoted(where)} {{ {action} }}"]
+        return [f"= {quoted(where)}"]
     if not prefix:
-        return [f"location / {{ {action} }}"]
-    return [f"location = {quoted(prefix)} {{ {action} }}", f"location {quoted(prefix + '/')} {{ {action} }}"]
+        return ["/"]
+    return [f"= {quoted(prefix)}", quoted(prefix + "/")]
 
 
 def nginx_conf(head, port, ingresses, services, endpoints):
-    hosts, upstreams = {}, {}  # host -> its locations, of all ingresses that name it; upstream's text -> its name
-    for ingress in ingresses:
+    hosts, upstreams = {}, {}  # host -> location -> what to do there; upstream's text -> its name
+    # Who asked first for a host and a path has it
+    for ingress in sorted(ingresses, key=lambda one: (one["metadata"]["creationTimestamp"], key(one))):
         namespace, _ = key(ingress)
         for rule in ingress["spec"].get("rules", []):
-            lines = hosts.setdefault(rule.get("host", "_"), [])
+            places = hosts.setdefault(rule.get("host", "_"), {})
             for path in rule.get("http", {}).get("paths", []):
                 action = "return 503;"
                 if pods := addresses(namespace, path["backend"], services, endpoints):
                     servers = " ".join(f"server {pod} max_fails=0;" for pod in pods)
                     action = f"proxy_pass http://{upstreams.setdefault(servers, f'pods{len(upstreams)}')};"
-                lines += [line for line in locations(path, action) if line not in lines]
+                for place in locations(path):
+                    places.setdefault(place, action)
     parts = [f"  upstream {name} {{ {servers} }}" for servers, name in upstreams.items()]
-    for host, lines in sorted(hosts.items()):
+    for host, places in sorted(hosts.items()):
         parts.append(f"  server {{\n    listen 127.0.0.1:{port};\n    server_name {host};")
-        parts += [f"    {line}" for line in lines]
+        parts += [f"    location {place} {{ {action} }}" for place, action in places.items()]
         parts.append("  }")
     return head + "\n".join(parts) + "\n}\n"
 
@@ -130,9 +134,24 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
+def start_nginx(args, conf):
+    """A running nginx. Before its pid file is there a SIGHUP would end it."""
+    pid = f"{args.state}/nginx.pid"
+    if os.path.exists(pid):
+        os.remove(pid)
+    nginx = subprocess.Popen([args.nginx, "-p", args.state, "-e", "stderr", "-c", conf], preexec_fn=die_with_parent)
+    for _ in range(200):
+        if os.path.exists(pid):
+            return nginx
+        if nginx.poll() is not None:
+            break
+        time.sleep(0.1)
+    sys.exit("nginx does not start")
+
+
 def arguments():
     parser = argparse.ArgumentParser()
-    for name in "api pki port state dns log nginx mime".split():
+    for name in "api pki address port state dns log nginx mime".split():
         parser.add_argument(f"--{name}", required=True)
     return parser.parse_args()
 
@@ -141,9 +160,8 @@ def main():
     args = arguments()
     conf = f"{args.state}/nginx.conf"
     head = HEAD.format(**vars(args))
-    if not os.path.exists(conf):
-        write(conf, head + "}\n")
-    nginx = subprocess.Popen([args.nginx, "-p", args.state, "-e", "stderr", "-c", conf], preexec_fn=die_with_parent)
+    write(conf, head + "}\n")
+    nginx = start_nginx(args, conf)
 
     api, changed = Api(args.api, args.pki, "ingress"), threading.Event()
     ingresses = Mirror(api, "/apis/networking.k8s.io/v1/ingresses", changed)
@@ -152,7 +170,7 @@ def main():
 
     def synchronise():
         write(f"{args.dns}/services", names(services.objects))
-        ours = [ingress for _, ingress in sorted(ingresses.objects.items()) if is_ours(ingress)]
+        ours = [ingress for ingress in ingresses.objects.values() if is_ours(ingress)]
         if write(conf, nginx_conf(head, args.port, ours, services.objects, endpoints.objects)):
             nginx.send_signal(signal.SIGHUP)
         for ingress in ours:
@@ -176,7 +194,7 @@ def main():
             print(error, file=sys.stderr, flush=True)
             threading.Event().wait(1)
             changed.set()
-        threading.Event().wait(0.05)
+        threading.Event().wait(0.02)
 
 
 main()

@@ -8,7 +8,9 @@ API_PORT=6443 INGRESS_PORT=8088 REGISTRY_PORT=5050
 
 # What exists only inside the node's own network namespace
 NODE_NAME=lab-node NODE_IP=10.99.0.1
-POD_CIDR=10.244.0.0/24 SERVICE_CIDR=10.96.0.0/16 KUBERNETES_IP=10.96.0.1 DNS_IP=10.96.0.10
+POD_CIDR=10.244.0.0/24 SERVICE_CIDR=10.96.0.0/16 KUBERNETES_IP=10.96.0.1
+DNS_IP=10.96.0.10                                # the Service kube-dns; in lab.yaml too
+DNS_ADDRESS=10.99.0.53 INGRESS_ADDRESS=10.99.0.80  # what they have instead of a pod's address; in lab.yaml too
 NODE_REGISTRY_PORT=5000 NODE_STORE_PORT=5001     # nginx in front, and docker-registry behind it
 CGROUP=fastcloud-lab-kubernetes                  # parent of all pods in every cgroup v1 hierarchy
 BASE_DOMAIN=apps.test INGRESS_CLASS=nginx
@@ -50,7 +52,18 @@ start_in_node() {
   for _ in {1..100}; do [ ! -s "$RUN/pid/$name" ] || return 0; sleep 0.05; done
   die "$name did not start; see $RUN/log/$name.log"
 }
-frozen() { grep -qs '^State:[[:space:]]*T' "/proc/$(cut -d' ' -f1 "$RUN/pid/$1")/status"; }
+frozen() { alive "$1" && grep -qs '^State:[[:space:]]*T' "/proc/$(cut -d' ' -f1 "$RUN/pid/$1")/status"; }
+kill_now() {                                     # kill_now NAME: no grace, connections are closed at once
+  if alive "$1"; then kill -KILL "$(cut -d' ' -f1 "$RUN/pid/$1")"; fi
+  stop "$1"
+}
 thaw() { if alive "$1"; then kill -CONT "$(cut -d' ' -f1 "$RUN/pid/$1")"; fi; }
 
+# The kubelet has told since its start that the node is ready
+node_ready() {
+  local seen
+  seen=$(k --request-timeout 5s get node "$NODE_NAME" -o \
+    'jsonpath={range .status.conditions[?(@.type=="Ready")]}{.status} {.lastHeartbeatTime}{end}') || return
+  [[ $seen == "True "* ]] && [ "$(date -d "${seen#* }" +%s)" -ge "$(stat -c %Y "$RUN/pid/kubelet")" ]
+}
 api_ready() { curl -fsS --max-time 5 --cacert "$PKI/ca.crt" "https://$IP:$API_PORT/readyz"; }

@@ -12,6 +12,7 @@
 mod containers;
 mod crash;
 mod life;
+mod login;
 mod outage;
 mod quota;
 mod scale;
