@@ -138,6 +138,7 @@ async fn sweep(app: &App) {
             accounts::throttle::sweep(conn, db::now())?;
             operations::model::sweep(conn)?;
             progress::sweep(conn, db::now())?;
+            crate::applications::model::progress::sweep(conn, db::now())?;
             Ok(())
         })
         .await;

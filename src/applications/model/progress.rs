@@ -1,6 +1,12 @@
 //! What the worker writes: each of these raises the row's version, so that what was read before is not written over it.
 
+use diesel::sql_types::{BigInt, Binary, Datetime};
+
 use super::*;
+
+/// Days after which history is forgotten, and rows that are removed at once.
+const KEPT_DAYS: i64 = 365;
+const SWEPT: i64 = 1_000;
 
 /// The cluster has taken a request whole; from now on its word counts. What it said right after is kept with it: older
 /// words that are still on their way are known by it.
@@ -223,4 +229,22 @@ pub fn gone(conn: &mut MysqlConnection, id: ApplicationId) -> QueryResult<()> {
             .execute(conn)?;
         configs::forget_secrets(conn, id)
     })
+}
+
+/// Removes what is older than a year: lines of the history, and applications that were gone by then.
+///
+/// # Errors
+/// The database's.
+pub fn sweep(conn: &mut MysqlConnection, now: NaiveDateTime) -> QueryResult<usize> {
+    let before = now - chrono::Duration::days(KEPT_DAYS);
+    let events = diesel::sql_query("DELETE FROM application_events WHERE id < ? ORDER BY id LIMIT ?")
+        .bind::<Binary, _>(crate::ids::first_at(before))
+        .bind::<BigInt, _>(SWEPT)
+        .execute(conn)?;
+    // What else there is of the rows goes with them.
+    let rows = diesel::sql_query("DELETE FROM applications WHERE deleted_at < ? ORDER BY deleted_at LIMIT ?")
+        .bind::<Datetime, _>(before)
+        .bind::<BigInt, _>(SWEPT)
+        .execute(conn)?;
+    Ok(events + rows)
 }

@@ -448,7 +448,7 @@ impl Cluster for PracticeCluster {
             let run = pod.run(wanted.previous, now);
             let run =
                 run.ok_or_else(|| CloudError::NotFound(format!("container app in pod {} has no such run", pod.name)))?;
-            Ok((tell::log(pod, run), run.number, run.to == now))
+            Ok::<_, CloudError>((tell::log(pod, run), run.number, run.to == now))
         });
         let (mut lines, run, goes_on) = found.await??;
         let surplus = lines.len().saturating_sub(request.tail as usize);

@@ -24,6 +24,7 @@ use fast_cloud::{operations, sync};
 use tokio::sync::{Notify, OnceCell, oneshot};
 
 use super::database::{Database, Folder};
+use super::gate::Gate;
 use super::person::{PASSWORD, Person};
 use super::until;
 
@@ -93,12 +94,7 @@ pub struct Portal {
 }
 
 impl Portal {
-    fn start(
-        mut config: Config,
-        database: &Database,
-        compute: Arc<PracticeCompute>,
-        cluster: Arc<PracticeCluster>,
-    ) -> Self {
+    fn start(mut config: Config, database: &Database, compute: Arc<PracticeCompute>, cluster: Arc<Gate>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         config.server.listen = listener.local_addr().unwrap();
         let base = format!("http://{}", config.server.listen);
@@ -136,10 +132,13 @@ pub struct TestApp {
     pub portal: Portal,
     pub cloud: Arc<PracticeCompute>,
     pub cluster: Arc<PracticeCluster>,
+    /// Before the cluster, as the portal sees it.
+    pub gate: Arc<Gate>,
     pub database: Database,
     config: Config,
     people: AtomicU32,
-    _folder: Folder,
+    build: Duration,
+    folder: Folder,
 }
 
 impl TestApp {
@@ -159,14 +158,16 @@ impl TestApp {
             compute = compute.with_limit(limit);
         }
         let cloud = Arc::new(compute);
-        let cluster = Arc::new(PracticeCluster::new(folder.path(), setup.build / 2).unwrap());
+        let build = setup.build;
+        let cluster = Arc::new(PracticeCluster::new(folder.path(), build / 2).unwrap());
+        let gate = Arc::new(Gate::new(cluster.clone()));
         let database = setup.database.unwrap_or_else(Database::new);
         db::migrate(&database.url).unwrap();
         InstanceTemplate::seed(&mut database.connect(), &setup.config.instance_templates).unwrap();
-        let portal = Portal::start(setup.config.clone(), &database, cloud.clone(), cluster.clone());
+        let portal = Portal::start(setup.config.clone(), &database, cloud.clone(), gate.clone());
         sync::take_catalogue(&portal.app).await.unwrap();
         let people = AtomicU32::new(0);
-        let mut app = Self { portal, cloud, cluster, database, config: setup.config, people, _folder: folder };
+        let mut app = Self { portal, cloud, cluster, gate, database, config: setup.config, people, build, folder };
         if setup.worker {
             app.work();
         }
@@ -175,9 +176,22 @@ impl TestApp {
 
     /// A second portal process on the same database and cloud, its worker running.
     pub fn second_portal(&self) -> Portal {
-        let mut portal = Portal::start(self.config.clone(), &self.database, self.cloud.clone(), self.cluster.clone());
+        let mut portal = self.idle_portal();
         portal.loops = Some(Loops::start(&portal.app, true, false));
         portal
+    }
+
+    /// The same with worker and sync, as the program does.
+    pub fn whole_second_portal(&self) -> Portal {
+        let mut portal = self.idle_portal();
+        portal.loops = Some(Loops::start(&portal.app, true, true));
+        portal
+    }
+
+    /// Each process has watches of its own.
+    fn idle_portal(&self) -> Portal {
+        let cluster = Arc::new(PracticeCluster::new(self.folder.path(), self.build / 2).unwrap());
+        Portal::start(self.config.clone(), &self.database, self.cloud.clone(), Arc::new(Gate::new(cluster)))
     }
 
     /// Starts the worker; the sync runs where a test says so ([`Self::compare`]).
