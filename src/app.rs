@@ -14,27 +14,45 @@ use tokio::sync::Notify;
 use tracing_actix_web::TracingLogger;
 
 use crate::cloud::Compute;
+use crate::cloud::cluster::Cluster;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
+use crate::registry::ImageSource;
 use crate::session::MysqlStore;
 use crate::settings::Shared;
 use crate::web::{assets, csrf, errors, headers, trace::RequestSpan};
 use crate::{health, routes};
+
+/// The services behind the portal, each a real one or the practice cloud's.
+#[derive(Clone)]
+pub struct Clouds {
+    pub compute: Arc<dyn Compute>,
+    pub cluster: Arc<dyn Cluster>,
+    pub images: Arc<dyn ImageSource>,
+}
 
 /// What every request and every job can reach.
 pub struct App {
     pub config: Config,
     pub db: Db,
     pub compute: Arc<dyn Compute>,
+    pub cluster: Arc<dyn Cluster>,
+    pub images: Arc<dyn ImageSource>,
     pub shared: Shared,
     /// Notified when an operation was put into the queue.
     pub work: Notify,
 }
 
 impl App {
-    pub fn new(config: Config, db: Db, compute: Arc<dyn Compute>, shared: Shared) -> Arc<Self> {
-        Arc::new(Self { config, db, compute, shared, work: Notify::new() })
+    pub fn new(config: Config, db: Db, clouds: Clouds, shared: Shared) -> Arc<Self> {
+        let Clouds { compute, cluster, images } = clouds;
+        Arc::new(Self { config, db, compute, cluster, images, shared, work: Notify::new() })
+    }
+
+    /// Whether any service is only pretended (then every page says so).
+    pub fn simulated(&self) -> bool {
+        self.compute.simulated() || self.cluster.simulated()
     }
 }
 

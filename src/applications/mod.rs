@@ -5,8 +5,11 @@
 //! is deployed stands in a row of `application_configs` for each deployment (`revision`). Requests write the rows and an
 //! [operation](crate::operations) in one transaction; [`work`] carries operations out.
 
+pub mod diagnose;
 pub mod events;
 pub mod host;
 pub mod model;
 mod secrets;
+pub mod strays;
+pub mod sync;
 pub mod work;

@@ -114,7 +114,7 @@ impl Reader {
             menu,
             csrf_token: self.csrf_token.clone(),
             notice: if self.htmx { None } else { self.take_notice() },
-            simulated: self.app.compute.simulated(),
+            simulated: self.app.simulated(),
             here: self.here.clone(),
         }
     }
