@@ -31,6 +31,7 @@ pub struct Config {
     pub operations: Operations,
     pub accounts: Accounts,
     pub quota: Quota,
+    pub registries: Registries,
     pub instance_templates: InstanceTemplates,
     pub applications: Applications,
     pub kubernetes: Kubernetes,
@@ -274,6 +275,20 @@ pub struct Kubernetes {
     pub subject: String,
 }
 
+/// Where container images may come from, and where they are read. Checked by [`crate::registry::Settings`].
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registries {
+    /// Hosts as they stand in images' names.
+    pub allowed: Vec<String>,
+    /// `registry=address`: what is asked in a registry's place.
+    pub mirrors: Vec<String>,
+    /// Whether pods' images are named by the mirror's host.
+    pub pull_from_mirror: bool,
+    /// For reading one image, from the first connection to the last byte.
+    pub timeout_seconds: u64,
+}
+
 /// The first templates of a new database.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -383,6 +398,7 @@ impl Config {
         if !(1..=24 * 90).contains(&self.accounts.session_hours) {
             bail!("accounts.session_hours has to be between 1 and 2160");
         }
+        crate::registry::Settings::parse(&self.registries)?;
         tracing_subscriber::EnvFilter::try_new(&self.log.filter).context("log.filter is not a filter such as info")?;
         Ok(())
     }
@@ -496,6 +512,9 @@ mod tests {
             ("[applications]\nbase_domain = \"Apps_1\"", "applications.base_domain"),
             ("[kubernetes]\nblocked_networks = [\"10.0.0.0\"]", "kubernetes.blocked_networks"),
             ("[kubernetes]\ningress_annotations = [\"x\"]", "kubernetes.ingress_annotations"),
+            ("[registries]\nallowed = []", "registries.allowed"),
+            ("[registries]\nmirrors = [\"docker.io\"]", "registries.mirrors"),
+            ("[registries]\ntimeout_seconds = 0", "registries.timeout_seconds"),
             ("[log]\nfilter = \"a=b=c\"", "log.filter"),
         ] {
             let message = format!("{:#}", with(toml).unwrap_err());

@@ -30,6 +30,7 @@ pub mod operations;
 pub mod preferences;
 pub mod quotas;
 pub mod random;
+pub mod registry;
 pub mod routes;
 pub mod schema;
 pub mod session;
