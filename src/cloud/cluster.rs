@@ -233,6 +233,46 @@ pub struct LogLine {
 impl LogLine {
     /// Characters of a line that are shown.
     pub const LONGEST: usize = 4_000;
+    /// Bytes of a line that are looked at: what comes after them is not shown, whatever it is.
+    const LONGEST_RAW: usize = 16 * Self::LONGEST;
+
+    /// A line as a container wrote it, made harmless: one line of text without terminal commands (colours, titles,
+    /// links, clipboard), without control and invisible characters, with the characters that turn the direction of
+    /// writing made visible, and cut at [`LogLine::LONGEST`] characters with `…` as the last.
+    pub fn clean(raw: &[u8]) -> String {
+        let end = raw.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+        let (seen, is_cut) = (&raw[..end.min(Self::LONGEST_RAW)], end > Self::LONGEST_RAW);
+        // The parser drops these, and words would run together.
+        let spaced: Vec<u8> =
+            seen.iter().map(|byte| if matches!(byte, b'\t' | b'\n' | b'\r') { b' ' } else { *byte }).collect();
+        let bare = strip_ansi_escapes::strip(spaced);
+        let mut text = String::new();
+        for c in String::from_utf8_lossy(&bare).chars() {
+            match c {
+                '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                    text.push_str(&format!("[U+{:04X}]", u32::from(c)));
+                }
+                '\u{2028}' | '\u{2029}' => text.push(' '),
+                '\u{200b}'
+                | '\u{2060}'..='\u{2065}'
+                | '\u{206a}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}' => {}
+                '\u{e0000}'..='\u{e0fff}' => {}
+                c if c.is_control() => {}
+                c => text.push(c),
+            }
+        }
+        match text.char_indices().nth(Self::LONGEST - 1) {
+            Some((last, c)) if is_cut || last + c.len_utf8() < text.len() => {
+                text.truncate(last);
+                text.push('…');
+            }
+            None if is_cut => text.push('…'),
+            _ => {}
+        }
+        text
+    }
 }
 
 /// What listens in a pod, as far as can be known.
@@ -307,6 +347,59 @@ pub trait Cluster: Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn log_lines_are_made_harmless() {
+        for (raw, text) in [
+            (&b"plain \xed\x95\x9c\xea\xb8\x80\r\n"[..], "plain 한글"),
+            (b"", ""),
+            (b"\n", ""),
+            (b"<script>alert(1)</script>", "<script>alert(1)</script>"),
+            (b"\x1b[1;31mred\x1b[0m, \x1b[2J\x1b[Hcleared", "red, cleared"),
+            (b"\x1b]0;title\x07a \x1b]8;;http://x/\x1b\\link\x1b]8;;\x1b\\ \x1b]52;c;ZXZpbA==\x07b", "a link b"),
+            (b"\x1bP1$r0m\x1b\\after \x1b_apc\x1b\\ \x1b^pm\x1b\\ end", "after   end"),
+            (b"a\tb\rc\x08\x00\x7fd", "a b cd"),
+            (b"data: x\n\nevent: forged", "data: x  event: forged"),
+            ("c1 \u{9b}31m".as_bytes(), "c1 31m"),
+            ("\u{202e}gnp\u{202c}.exe \u{2066}x\u{2069}".as_bytes(), "[U+202E]gnp[U+202C].exe [U+2066]x[U+2069]"),
+            ("zero\u{200b}\u{feff}\u{e0041} width, \u{2028}line".as_bytes(), "zero width,  line"),
+        ] {
+            assert_eq!(LogLine::clean(raw), text, "{}", String::from_utf8_lossy(raw));
+        }
+        assert_eq!(LogLine::clean(b"not \xff\xfe UTF-8").replace('\u{fffd}', "?").replace("??", "?"), "not ? UTF-8");
+        // What is not ended hides nothing but itself.
+        assert_eq!(LogLine::clean(b"start \x1b]0;never ended"), "start ");
+    }
+
+    #[test]
+    fn log_lines_are_cut() {
+        let exact = "가".repeat(LogLine::LONGEST);
+        assert_eq!(LogLine::clean(exact.as_bytes()), exact);
+        let longer = LogLine::clean(format!("{exact}나").as_bytes());
+        assert_eq!(longer.chars().count(), LogLine::LONGEST);
+        assert!(longer.ends_with("가…"));
+        let huge = LogLine::clean(&vec![b'x'; 10_000_000]);
+        assert_eq!((huge.chars().count(), huge.chars().last()), (LogLine::LONGEST, Some('…')));
+        let hidden = LogLine::clean(&[&b"\x1b[0m".repeat(100_000)[..], b"text"].concat());
+        assert_eq!(hidden, "…", "what lies beyond the part that is looked at");
+    }
+
+    #[test]
+    fn cleaning_anything_leaves_one_line_without_controls() {
+        // A simple generator: the same bytes each time.
+        let mut seed = 1_u32;
+        for _ in 0..2_000 {
+            let raw: Vec<u8> = std::iter::repeat_with(|| {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (seed >> 24) as u8
+            })
+            .take(200)
+            .collect();
+            let text = LogLine::clean(&raw);
+            assert!(!text.chars().any(char::is_control), "{text:?} of {raw:?}");
+            assert_eq!(LogLine::clean(text.as_bytes()), text);
+        }
+    }
 
     #[test]
     fn names_are_valid_labels() {

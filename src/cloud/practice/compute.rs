@@ -4,10 +4,8 @@
 //! processes see the same machines. States settle by the clock. Tests script faults ([`PracticeCompute::script`]).
 
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
@@ -16,6 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::file::StateFile;
 use crate::cloud::{
     Catalogue, CheckLine, CheckOutcome, CloudError, Compute, Flavor, FloatingAddress, LaunchOrder, Limits, Named,
     OwnerTag, Server, ServerStatus,
@@ -111,7 +110,7 @@ impl State {
 
 /// The practice cloud's machines.
 pub struct PracticeCompute {
-    file: PathBuf,
+    file: StateFile,
     build: TimeDelta,
     faults: Mutex<VecDeque<Fault>>,
     limit: Option<u32>,
@@ -128,7 +127,7 @@ impl PracticeCompute {
         std::fs::create_dir_all(dir)
             .with_context(|| format!("making the practice cloud's folder {}", dir.display()))?;
         Ok(Self {
-            file: dir.join("compute.json"),
+            file: StateFile::new(dir.join("compute.json")),
             build: TimeDelta::from_std(build).context("practice.build_seconds is too long")?,
             faults: Mutex::default(),
             limit: None,
@@ -207,12 +206,10 @@ impl PracticeCompute {
         T: Send + 'static,
         F: FnOnce(&mut State, DateTime<Utc>) -> Result<T, CloudError> + Send + 'static,
     {
-        let path = self.file.clone();
+        let file = self.file.clone();
         tokio::task::spawn_blocking(move || {
-            // Released when it is closed, also by a process that is killed.
-            let lock = OpenOptions::new().write(true).create(true).truncate(false).open(path.with_extension("lock"))?;
-            lock.lock()?;
-            let before = read(&path)?;
+            let _lock = file.lock()?;
+            let before = file.read()?;
             let mut state: State = if before.is_empty() { State::default() } else { serde_json::from_slice(&before)? };
             let now = Utc::now();
             let result = work(&mut state, now);
@@ -223,7 +220,7 @@ impl PracticeCompute {
                 });
                 let after = serde_json::to_vec(&state)?;
                 if after != before {
-                    write(&path, &after)?;
+                    file.write(&after)?;
                 }
             }
             Ok::<_, std::io::Error>(result)
@@ -252,23 +249,6 @@ impl PracticeCompute {
         })
         .await
     }
-}
-
-/// Nothing yet is an empty file.
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    match std::fs::read(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        result => result,
-    }
-}
-
-/// Beside it first, then in its place: a process that is killed leaves the old state or the new one.
-fn write(path: &Path, text: &[u8]) -> std::io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut file = File::create(&fresh)?;
-    file.write_all(text)?;
-    file.sync_data()?;
-    std::fs::rename(fresh, path)
 }
 
 /// The flavors of the templates that the portal ships, and a big one.
@@ -476,7 +456,7 @@ impl Compute for PracticeCompute {
             Ok(machines) => CheckOutcome::Works(format!("{} pretended machines", machines.len())),
             Err(error) => CheckOutcome::Fails {
                 problem: error.to_string(),
-                advice: format!("check that {} can be written", self.file.display()),
+                advice: format!("check that {} can be written", self.file.path().display()),
             },
         };
         vec![CheckLine { what: "Practice cloud".to_owned(), outcome }]
