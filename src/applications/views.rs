@@ -452,6 +452,11 @@ impl Log {
         format!("/applications/{}/logs?{}", self.id, query.finish())
     }
 
+    /// The page with what is shown now.
+    pub fn here(&self) -> String {
+        self.href(&self.pod, self.previous)
+    }
+
     /// Where the log is followed.
     pub fn stream(&self) -> String {
         let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("pod", &self.pod).finish();
