@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Helpers shared by everything in lab/. Sourced, never run. The part that sources it sets
-#   PART   openstack | mysql | ...
+#   PART   openstack | mysql | kubernetes
 # and gets RUN, the directory for that part's state, logs, pids and credentials.
 
 LAB_DIR=${FASTCLOUD_LAB_DIR:-/var/lib/fastcloud-lab}
@@ -86,15 +86,18 @@ reap() {                                         # reap NAME
   { read -r pid _ < "$RUN/pid/$1"; } 2>/dev/null || return 0
   if [ -n "$pid" ] && [ ! -e "/proc/$pid" ]; then kill -KILL -- "-$pid" 2>/dev/null || true; fi
 }
+fresh_log() {                                    # fresh_log NAME CMD...: before NAME starts
+  reap "$1"
+  # keep the last run's log, but not all of them
+  if [ "$(stat -c %s "$RUN/log/$1.log" 2>/dev/null || echo 0)" -gt 20000000 ]; then
+    mv "$RUN/log/$1.log" "$RUN/log/$1.log.1"
+  fi
+  echo "=== $(date -Is) ${*:2}" >> "$RUN/log/$1.log"
+}
 start() {                                        # start NAME CMD...: in the background, once
   local name=$1 pid; shift
   if alive "$name"; then return; fi
-  reap "$name"
-  # keep the last run's log, but not all of them
-  if [ "$(stat -c %s "$RUN/log/$name.log" 2>/dev/null || echo 0)" -gt 20000000 ]; then
-    mv "$RUN/log/$name.log" "$RUN/log/$name.log.1"
-  fi
-  echo "=== $(date -Is) $*" >> "$RUN/log/$name.log"
+  fresh_log "$name" "$@"
   setsid "$@" >> "$RUN/log/$name.log" 2>&1 < /dev/null 9>&- &
   pid=$!
   echo "$pid $(started_at $pid)" > "$RUN/pid/$name"

@@ -304,12 +304,15 @@ fn install(paths: &Paths) -> anyhow::Result<()> {
     command
         .arg("--no-defaults")
         .arg(format!("--datadir={}", fresh.display()))
-        .arg(format!("--tmpdir={}", paths.temporary.display()))
+        // It is a shell script that quotes the data folder's path and no other: this one goes by the environment.
+        .env("TMPDIR", &paths.temporary)
         // Who may enter the socket's folder is the only login: it is the owner's alone.
         .args(["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"])
         .stdin(Stdio::null());
     if is_root() {
-        command.arg("--user=root");
+        // The server's own word for `--user`, which the script passes on as it is. By the plain one it would also hand
+        // folders over to that user: a path with a blank in two halves, and the PAM plugin's of the whole system.
+        command.arg("--loose-user=root");
     }
     let output = command.output().context(NOT_INSTALLED)?;
     if !output.status.success() {

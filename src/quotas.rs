@@ -25,6 +25,24 @@ impl Usage {
     }
 }
 
+/// What an account's applications take together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AppUsage {
+    pub applications: u32,
+    /// Thousandths of a processor, of all replicas.
+    pub cpu_millis: u32,
+    pub memory_mb: u32,
+}
+
+impl AppUsage {
+    /// Whether this much more still fits.
+    pub fn fits(self, more: Self, limit: Quota) -> bool {
+        self.applications.saturating_add(more.applications) <= limit.applications
+            && self.cpu_millis.saturating_add(more.cpu_millis) <= limit.app_cpu_millis
+            && self.memory_mb.saturating_add(more.memory_mb) <= limit.app_memory_mb
+    }
+}
+
 type Limits = (Option<u32>, Option<u32>, Option<u32>);
 
 /// The account's own limits, or the configuration's where it has none.

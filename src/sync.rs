@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::app::App;
-use crate::instances::model::seen;
+use crate::instances::model::{progress, seen};
 use crate::instances::sync::{Scope, run_once};
 use crate::{accounts, cloud_services, db, operations, session};
 
@@ -129,6 +129,7 @@ async fn sweep(app: &App) {
             session::sweep(conn)?;
             accounts::throttle::sweep(conn, db::now())?;
             operations::model::sweep(conn)?;
+            progress::sweep(conn, db::now())?;
             Ok(())
         })
         .await;

@@ -5,4 +5,12 @@
 //! is deployed stands in a row of `application_configs` for each deployment (`revision`). Requests write the rows and an
 //! [operation](crate::operations) in one transaction; [`work`] carries operations out.
 
+pub mod events;
+pub mod forms;
+pub mod host;
+pub mod model;
+pub mod present;
+pub mod routes;
+mod secrets;
+pub mod views;
 pub mod work;

@@ -5,6 +5,7 @@
 //! (`[cloud]`). The SDKs' types stop at the adapters.
 
 pub mod cluster;
+pub mod kubernetes;
 pub mod openstack;
 pub mod practice;
 

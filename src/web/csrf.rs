@@ -2,8 +2,9 @@
 //!
 //! Two checks, both have to pass: the browser's own word on where the request comes from (`Sec-Fetch-Site`, else
 //! `Origin`), and a token in the hidden field `csrf_token` (or the header `X-CSRF-Token`): an HMAC over a random cookie
-//! and the account, so that neither a planted cookie nor another account's token is of use. No row is written for
-//! visitors who are not signed in.
+//! and the account, so that neither a planted cookie nor another account's token is of use. Each answer has the token
+//! under another mask: pages are compressed, and what stays the same could be guessed letter by letter from their lengths
+//! (BREACH). No row is written for visitors who are not signed in.
 
 use std::time::Duration;
 
@@ -33,9 +34,14 @@ pub struct Seed {
     pub is_new: bool,
 }
 
-/// The token that goes with a seed and an account.
+/// Bytes of a token, and of the mask before it: 128 bits, as RFC 2104 (section 5) allows of HMAC-SHA-256.
+const BYTES: usize = 16;
+
+/// A token that goes with a seed and an account, under a new mask: the mask, then the token XORed with it.
 pub fn token(secret: &[u8], seed: &str, account: Option<AccountId>) -> String {
-    hex::encode(mac(secret, seed, account).finalize().into_bytes())
+    let mask = crate::random::bytes::<BYTES>();
+    let token = mac(secret, seed, account).finalize().into_bytes();
+    hex::encode([mask, std::array::from_fn(|i| mask[i] ^ token[i])].concat())
 }
 
 fn mac(secret: &[u8], seed: &str, account: Option<AccountId>) -> Hmac<Sha256> {
@@ -51,7 +57,13 @@ fn mac(secret: &[u8], seed: &str, account: Option<AccountId>) -> Hmac<Sha256> {
 }
 
 fn fits(secret: &[u8], seed: &str, account: Option<AccountId>, token: &str) -> bool {
-    hex::decode(token).is_ok_and(|bytes| mac(secret, seed, account).verify_slice(&bytes).is_ok())
+    let Ok(bytes) = hex::decode(token) else { return false };
+    let Some((mask, masked)) = bytes.split_at_checked(BYTES) else { return false };
+    if masked.len() != BYTES {
+        return false;
+    }
+    let token: Vec<u8> = mask.iter().zip(masked).map(|(mask, byte)| mask ^ byte).collect();
+    mac(secret, seed, account).verify_truncated_left(&token).is_ok()
 }
 
 /// The cookie's name; `__Host-` where the portal is reached by https.
@@ -132,8 +144,22 @@ mod tests {
             (secret, seed, account, ""),
             (secret, seed, account, "zz"),
             (secret, seed, account, &token[..62]),
+            (secret, seed, account, &token[..32]),
+            (secret, seed, account, &token[..34]),
+            (secret, seed, account, &format!("{token}00")),
+            (secret, seed, account, &"0".repeat(64)),
         ] {
-            assert!(!fits(secret, seed, account, token));
+            assert!(!fits(secret, seed, account, token), "{token}");
         }
+    }
+
+    #[test]
+    fn no_two_answers_have_the_same_token() {
+        let (secret, seed, account) = (b"secret", "seed", Some(AccountId::new()));
+        let tokens: std::collections::HashSet<_> = (0..100).map(|_| token(secret, seed, account)).collect();
+        assert_eq!(tokens.len(), 100);
+        assert!(tokens.iter().all(|token| fits(secret, seed, account, token)));
+        let halves: std::collections::HashSet<_> = tokens.iter().map(|token| &token[32..]).collect();
+        assert_eq!(halves.len(), 100, "the masked half changes with the mask");
     }
 }

@@ -13,7 +13,7 @@ const SOON: Duration = Duration::from_secs(20);
 const PASSWORD: &str = "correct horse";
 
 /// Signs up by typing, with the check of the login id seen.
-async fn sign_up(page: &Page, lang: Lang, login_id: &str, taken: &str) {
+pub async fn sign_up(page: &Page, lang: Lang, login_id: &str, taken: &str) {
     page.goto("/").await;
     page.see("h1").await;
     page.press(&lang.t("landing.signup")).await;
@@ -37,8 +37,9 @@ async fn sign_up(page: &Page, lang: Lang, login_id: &str, taken: &str) {
     page.reads("#toasts", &lang.t("notice.signed_up")).await;
 }
 
-/// From the log-in page to an empty list; as long as a real cloud needs, if that is what it runs on.
-pub async fn rent_use_and_delete(page: &Page, lang: Lang, login_id: &str, limit: Duration) {
+/// From the log-in page to an empty list; as long as a real cloud needs, if that is what it runs on. `boots` waits until the
+/// machine at an address is up: only then does it hear that it shall restart.
+pub async fn rent_use_and_delete(page: &Page, lang: Lang, login_id: &str, limit: Duration, boots: impl AsyncFn(&str)) {
     page.log_in(login_id, PASSWORD).await;
     page.at("/dashboard").await;
     page.reads("h1", &lang.t("dashboard.headline_none")).await;
@@ -63,6 +64,7 @@ pub async fn rent_use_and_delete(page: &Page, lang: Lang, login_id: &str, limit:
     assert_eq!(page.count(&button("stop")).await, 0, "what is off can't be stopped");
     page.click(&button("start")).await;
     page.settles(&name, "active", limit).await;
+    boots(&address).await;
     page.click(&button("reboot")).await;
     page.settles(&name, "rebooting", limit).await;
     page.settles(&name, "active", limit).await;
@@ -88,7 +90,7 @@ async fn in_korean() {
         sign_up(page, Lang::Ko, "haneul", "").await;
         // The second of this name is told.
         sign_up(page, Lang::Ko, "haneul2", "haneul").await;
-        rent_use_and_delete(page, Lang::Ko, "haneul", SOON).await;
+        rent_use_and_delete(page, Lang::Ko, "haneul", SOON, async |_| {}).await;
     })
     .await;
 }
@@ -101,7 +103,7 @@ async fn in_english() {
         assert_eq!(page.attribute("html", "lang").await.as_deref(), Some("ko"), "as the browser prefers");
         page.choose_language(Lang::En).await;
         sign_up(page, Lang::En, "sky.walker", "").await;
-        rent_use_and_delete(page, Lang::En, "sky.walker", SOON).await;
+        rent_use_and_delete(page, Lang::En, "sky.walker", SOON, async |_| {}).await;
     })
     .await;
 }

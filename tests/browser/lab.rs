@@ -1,18 +1,24 @@
 //! The journey on a real OpenStack, of `lab/README.md`.
 
-use std::time::Duration;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use fast_cloud::web::page::Lang;
+use tokio::process::Command;
 
-use crate::journey::rent_use_and_delete;
+use crate::journey::{rent_use_and_delete, sign_up};
 use crate::support::{Browser, Portal, browse_for};
+
+fn lab_dir() -> String {
+    std::env::var("FASTCLOUD_LAB_DIR").unwrap_or_else(|_| "/var/lib/fastcloud-lab".to_owned())
+}
 
 fn portal() -> Portal {
     assert!(
         std::env::var("FASTCLOUD_TEST_LAB").is_ok_and(|set| set == "1"),
         "FASTCLOUD_TEST_LAB=1 says that the lab is up"
     );
-    let lab = std::env::var("FASTCLOUD_LAB_DIR").unwrap_or_else(|_| "/var/lib/fastcloud-lab".to_owned());
+    let lab = lab_dir();
     Portal::start(&[
         ("FASTCLOUD_CLOUD__COMPUTE", "openstack"),
         ("OS_CLIENT_CONFIG_FILE", &format!("{lab}/openstack/clouds.yaml")),
@@ -25,17 +31,37 @@ fn portal() -> Portal {
     ])
 }
 
+/// Waits until the machine takes connections for SSH, from inside its network.
+async fn boots(address: &str) {
+    let variables = std::fs::read_to_string(format!("{}/openstack/lab.env", lab_dir())).unwrap();
+    let namespace = variables.lines().find_map(|line| line.strip_prefix("LAB_DHCP_NS=")).unwrap();
+    let end = Instant::now() + Duration::from_secs(120);
+    let connect = format!("exec 3<> /dev/tcp/{address}/22 && read -rt 5 line <&3");
+    loop {
+        let mut bash = Command::new("ip");
+        bash.args(["netns", "exec", namespace, "timeout", "8", "bash", "-c", &connect]).stderr(Stdio::null());
+        if bash.status().await.unwrap().success() {
+            return;
+        }
+        assert!(Instant::now() < end, "{address} does not boot");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
 #[tokio::test]
 #[ignore = "needs the lab"]
 async fn the_journey_on_openstack() {
     let portal = portal();
     // Other tests may have the machine, too.
     let limit = Duration::from_secs(180);
-    browse_for(&portal, Browser::KOREAN, Duration::from_secs(500), async |page| {
-        page.join("lab.student", "실습").await;
-        page.log_out().await;
-        rent_use_and_delete(page, Lang::Ko, "lab.student", limit).await;
-        assert_eq!(page.count(".banner").await, 0, "nothing is pretended here");
-    })
-    .await;
+    for (lang, login_id) in [(Lang::Ko, "lab.student"), (Lang::En, "lab.guest")] {
+        browse_for(&portal, Browser::KOREAN, Duration::from_secs(500), async |page| {
+            page.goto("/").await;
+            page.choose_language(lang).await;
+            sign_up(page, lang, login_id, "").await;
+            rent_use_and_delete(page, lang, login_id, limit, boots).await;
+            assert_eq!(page.count(".banner").await, 0, "nothing is pretended here");
+        })
+        .await;
+    }
 }

@@ -14,4 +14,5 @@ mod instances;
 mod outage;
 mod program;
 mod support;
+mod sweep;
 mod tenancy;

@@ -107,6 +107,19 @@ async fn a_path_too_long_for_a_socket_works() {
     assert!(place.data().join("mysql/data").is_dir());
 }
 
+#[actix_web::test]
+async fn a_path_with_blanks_and_quotes_works() {
+    let mut place = Place::new();
+    place.set("DATA__DIR", "my class's \"data\" $HOME & more; 학교");
+    let mut served = place.serve();
+    Person::at(&place.base).get("/health/ready").await.is(200);
+    served.stop();
+    let mut again = place.serve();
+    again.stop();
+    assert_eq!(place.database_process(), None);
+    assert!(place.data().join("mysql/data/fast_cloud").is_dir());
+}
+
 #[test]
 fn a_wrong_configuration_is_refused_by_the_name_of_its_key() {
     let place = Place::new();

@@ -10,6 +10,8 @@ mod image;
 mod pod;
 mod state;
 mod tell;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -66,7 +68,7 @@ struct Store {
 pub struct PracticeCluster {
     store: Store,
     poll: Duration,
-    faults: Faults,
+    faults: Arc<Faults>,
     /// What [`Cluster::changes`] said last; None: nothing yet.
     said: Mutex<Option<HashMap<ApplicationId, Observed>>>,
 }
@@ -127,7 +129,7 @@ impl PracticeCluster {
         Ok(Self {
             store: Store { file: StateFile::new(dir.join("cluster.json")), pace, memory: Arc::default() },
             poll: (settle / 8).clamp(FASTEST_POLL, SLOWEST_POLL),
-            faults: Faults::default(),
+            faults: Arc::default(),
             said: Mutex::default(),
         })
     }
@@ -294,23 +296,47 @@ fn pod_of<'a>(state: &'a State, owner: AppOwner, name: &str) -> Result<&'a Pod, 
     pods.find(|pod| pod.name == name).ok_or_else(|| CloudError::NotFound(format!("pods \"{name}\" not found")))
 }
 
-/// A line each second, until the container's run ends or its pod is gone.
-fn heartbeats(store: Store, request: LogRequest, run: u32) -> BoxStream<'static, Result<LogLine, CloudError>> {
-    stream::unfold(Some((store, request)), move |going| async move {
-        let (store, request) = going?;
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let (owner, name) = (request.owner, request.pod.clone());
-        let goes_on = read(&store, move |state, now| {
-            let pod = pod_of(state, owner, &name).ok()?;
-            pod.run(false, now).filter(|found| found.number == run && found.to == now).map(|_| now)
-        });
-        match goes_on.await {
-            Ok(None) => None,
-            Ok(Some(now)) => Some((Ok(LogLine { at: Some(now), text: HEARTBEAT.to_owned() }), Some((store, request)))),
-            Err(error) => Some((Err(error), None)),
+/// A log that goes on.
+struct Followed {
+    store: Store,
+    faults: Arc<Faults>,
+    request: LogRequest,
+    /// Which run of the container it is.
+    run: u32,
+}
+
+impl Followed {
+    /// The next line; None: the run has ended, or the pod is gone.
+    async fn next(&self) -> Option<Result<LogLine, CloudError>> {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            match self.faults.lasting() {
+                Some(ClusterFault::Down(error)) => return Some(Err(error)),
+                Some(_) => continue,
+                None => {}
+            }
+            let (owner, name, run) = (self.request.owner, self.request.pod.clone(), self.run);
+            let goes_on = read(&self.store, move |state, now| {
+                let found = pod_of(state, owner, &name).ok()?.run(false, now)?;
+                (found.number == run && found.to == now).then_some(now)
+            });
+            return match goes_on.await {
+                Ok(now) => now.map(|now| Ok(LogLine { at: Some(now), text: HEARTBEAT.to_owned() })),
+                Err(error) => Some(Err(error)),
+            };
         }
-    })
-    .boxed()
+    }
+
+    /// A line each second; an error is the last.
+    fn lines(self) -> BoxStream<'static, Result<LogLine, CloudError>> {
+        let lines = stream::unfold(Some(self), |going| async move {
+            let followed = going?;
+            let line = followed.next().await?;
+            let going = line.is_ok().then_some(followed);
+            Some((line, going))
+        });
+        lines.boxed()
+    }
 }
 
 #[async_trait]
@@ -429,7 +455,8 @@ impl Cluster for PracticeCluster {
         lines.drain(..surplus);
         let lines = stream::iter(lines.into_iter().map(Ok));
         if request.follow && !request.previous && goes_on {
-            return Ok(lines.chain(heartbeats(self.store.clone(), request.clone(), run)).boxed());
+            let (store, faults) = (self.store.clone(), self.faults.clone());
+            return Ok(lines.chain(Followed { store, faults, request: request.clone(), run }.lines()).boxed());
         }
         Ok(lines.boxed())
     }

@@ -72,3 +72,27 @@ impl StateFile {
         std::fs::rename(fresh, &self.path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_see_the_old_or_the_new() {
+        let folder = std::env::temp_dir().join(format!("fast-cloud-state-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&folder).unwrap();
+        let file = StateFile::new(folder.join("state.json"));
+        assert_eq!((file.read().unwrap(), file.identity().unwrap()), (Vec::new(), None));
+        let mut identities = Vec::new();
+        for text in ["one", "two", "six"] {
+            let _lock = file.lock().unwrap();
+            file.write(text.as_bytes()).unwrap();
+            assert_eq!(file.read().unwrap(), text.as_bytes());
+            identities.push(file.identity().unwrap().unwrap());
+        }
+        assert!(identities[0] != identities[1] && identities[1] != identities[2], "{identities:?}");
+        let mode = std::fs::metadata(file.path()).unwrap().mode() & 0o777;
+        assert_eq!(mode, 0o600, "it holds secret variables");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

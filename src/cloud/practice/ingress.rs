@@ -119,3 +119,140 @@ fn notice(english: &str, korean: &str) -> String {
          <h1>{english}</h1>\n<p lang=\"ko\">{korean}</p>\n<p>This is the practice cloud.</p>\n</body>\n</html>\n"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::cloud::cluster::{AppOwner, Cluster, DeployOrder, NamespaceLimits, NamespaceOrder};
+    use crate::ids::{AccountId, ApplicationId};
+
+    struct Folder(PathBuf);
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    async fn cluster(settle: Duration) -> (Folder, Arc<PracticeCluster>, DeployOrder) {
+        let folder = Folder(std::env::temp_dir().join(format!("fast-cloud-ingress-{}", Uuid::new_v4())));
+        let cluster = Arc::new(PracticeCluster::new(&folder.0, settle).unwrap());
+        let owner = AppOwner { portal: Uuid::new_v4(), account: AccountId::new(), application: ApplicationId::new() };
+        let limits = NamespaceLimits { applications: 5, pods: 10, cpu_millis: 4_000, memory_mb: 4_096 };
+        cluster.prepare(&NamespaceOrder { portal: owner.portal, account: owner.account, limits }).await.unwrap();
+        let order = DeployOrder {
+            owner,
+            image: "hello:1".to_owned(),
+            pull_always: false,
+            internal_port: 80,
+            external_port: 80,
+            replicas: 1,
+            cpu_millis: 250,
+            memory_mb: 128,
+            variables: Vec::new(),
+            secret_names: Vec::new(),
+            revision: 1,
+            host: "my-app.apps.localhost".to_owned(),
+        };
+        (folder, cluster, order)
+    }
+
+    async fn deploy(cluster: &PracticeCluster, order: &DeployOrder) {
+        cluster.apply_deployment(order).await.unwrap();
+        cluster.apply_service(order).await.unwrap();
+        cluster.apply_ingress(order).await.unwrap();
+    }
+
+    async fn get(ingress: SocketAddr, host: &str) -> (u16, String) {
+        let client = reqwest::Client::new();
+        let request = client.get(format!("http://{ingress}/any/path?x=1")).header("Host", host);
+        // Not believed: it is the Host header that counts.
+        let response = request.header("X-Forwarded-Host", "my-app.apps.localhost").send().await.unwrap();
+        let headers = response.headers().clone();
+        assert!(headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+        assert_eq!(headers["x-content-type-options"], "nosniff");
+        assert_eq!(headers["content-type"], "text/html; charset=utf-8");
+        assert!(!headers.contains_key("set-cookie"));
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    fn loopback() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    }
+
+    #[actix_web::test]
+    async fn it_answers_by_host() {
+        let (_folder, cluster, mut order) = cluster(Duration::ZERO).await;
+        let PracticeIngress { server, address } = serve(cluster.clone(), loopback()).unwrap();
+        let handle = server.handle();
+        let task = actix_web::rt::spawn(server);
+        assert_eq!(get(address, &order.host).await.0, 404, "nobody has it yet");
+        deploy(&cluster, &order).await;
+        for host in ["my-app.apps.localhost", "my-app.apps.localhost:8001", "MY-APP.apps.localhost"] {
+            let (status, page) = get(address, host).await;
+            assert_eq!(status, 200, "{host}");
+            assert!(
+                page.contains("Hello from app-") && page.contains("simulated") && page.contains("hello:1"),
+                "{page}"
+            );
+        }
+        for host in ["other.apps.localhost", "apps.localhost", "127.0.0.1", "x.my-app.apps.localhost"] {
+            assert_eq!(get(address, host).await.0, 404, "{host}");
+        }
+        cluster.scale(order.owner, 0).await.unwrap();
+        assert_eq!(get(address, &order.host).await.0, 503, "stopped");
+        (order.image, order.revision) = ("env:1".to_owned(), 2);
+        order.variables = vec![("GREETING".to_owned(), "<script>alert(1)</script>".to_owned())];
+        deploy(&cluster, &order).await;
+        let (status, page) = get(address, &order.host).await;
+        assert_eq!(status, 200);
+        assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && !page.contains("<script"), "{page}");
+        handle.stop(true).await;
+        task.await.unwrap().unwrap();
+    }
+
+    #[actix_web::test]
+    async fn no_request_fails_while_it_is_redeployed() {
+        let (_folder, cluster, mut order) = cluster(Duration::from_millis(400)).await;
+        let PracticeIngress { server, address } = serve(cluster.clone(), loopback()).unwrap();
+        let handle = server.handle();
+        let task = actix_web::rt::spawn(server);
+        deploy(&cluster, &order).await;
+        let waiting = async {
+            while get(address, &order.host).await.0 == 503 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap();
+        (order.image, order.revision, order.internal_port, order.external_port) = ("port8080".to_owned(), 2, 8080, 81);
+        deploy(&cluster, &order).await;
+        let (mut old, mut new) = (0, 0);
+        let asking = async {
+            while new < 5 {
+                let (status, page) = get(address, &order.host).await;
+                assert_eq!(status, 200);
+                *(if page.contains("Hello from") { &mut old } else { &mut new }) += 1;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), asking).await.unwrap();
+        assert!(old > 0, "the old one answered meanwhile");
+        handle.stop(true).await;
+        task.await.unwrap().unwrap();
+    }
+
+    #[actix_web::test]
+    async fn a_taken_port_is_no_reason_to_fail() {
+        let (_folder, cluster, _) = cluster(Duration::ZERO).await;
+        assert!(PracticeIngress::start(cluster.clone(), None).is_none());
+        let taken = std::net::TcpListener::bind(loopback()).unwrap();
+        let address = taken.local_addr().unwrap();
+        assert!(PracticeIngress::start(cluster.clone(), Some(address)).is_none());
+        let error = format!("{:#}", serve(cluster, address).err().unwrap());
+        assert!(error.contains("practice.ingress_listen") && error.contains("in use"), "{error}");
+    }
+}

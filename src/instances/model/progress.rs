@@ -1,6 +1,8 @@
 //! What the worker writes: each of these raises the row's version, so that a list of the cloud's that was begun before
 //! is not written over it.
 
+use diesel::sql_types::{BigInt, Binary, Datetime};
+
 use super::*;
 
 /// The cloud has taken the order. Only the first id counts.
@@ -142,4 +144,30 @@ pub fn gone(conn: &mut MysqlConnection, id: InstanceId) -> QueryResult<()> {
         ))
         .execute(conn)?;
     Ok(())
+}
+
+/// Days for which the history of a mini PC is kept: of one that is gone, its row and all; of one that lives, its events.
+const KEPT_DAYS: i64 = 365;
+/// Rows that one sweep removes at most, so that none takes long; the next goes on.
+const SWEPT: i64 = 1000;
+
+/// Removes history that is older than [`KEPT_DAYS`]; called by the sync.
+///
+/// # Errors
+/// The database's.
+pub fn sweep(conn: &mut MysqlConnection, now: NaiveDateTime) -> QueryResult<usize> {
+    let before = now - chrono::Duration::days(KEPT_DAYS);
+    // Ids are UUIDv7: their first 48 bits are the milliseconds at which they were made, and the primary key is in that order.
+    let milliseconds = u64::try_from(before.and_utc().timestamp_millis()).unwrap_or(0);
+    let first_kept = (u128::from(milliseconds) << 80).to_be_bytes().to_vec();
+    let events = diesel::sql_query("DELETE FROM instance_events WHERE id < ? ORDER BY id LIMIT ?")
+        .bind::<Binary, _>(first_kept)
+        .bind::<BigInt, _>(SWEPT)
+        .execute(conn)?;
+    // The rows' other events go with them.
+    let rows = diesel::sql_query("DELETE FROM instances WHERE deleted_at < ? ORDER BY deleted_at LIMIT ?")
+        .bind::<Datetime, _>(before)
+        .bind::<BigInt, _>(SWEPT)
+        .execute(conn)?;
+    Ok(events + rows)
 }

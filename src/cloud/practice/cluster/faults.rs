@@ -31,9 +31,9 @@ pub enum ClusterFault {
     Step(Step, CloudError),
     /// The next call of this kind, one that changes something, is carried out, but its answer is lost.
     AnswerLost(Step),
-    /// Every call is refused, and the watch is silent.
+    /// Every call is refused, the watch is silent, followed logs break off.
     Down(CloudError),
-    /// Every call waits for ever, and the watch is silent.
+    /// Every call waits for ever, the watch and followed logs are silent.
     Hang,
 }
 
@@ -66,7 +66,8 @@ impl Faults {
         scripted.remove(place)
     }
 
-    fn lasting(&self) -> Option<ClusterFault> {
+    /// What hits every call.
+    pub(super) fn lasting(&self) -> Option<ClusterFault> {
         let scripted = self.scripted.lock().unwrap_or_else(PoisonError::into_inner);
         scripted.iter().find(|fault| matches!(fault, ClusterFault::Down(_) | ClusterFault::Hang)).cloned()
     }

@@ -130,9 +130,12 @@ impl Pod {
         self.ready_at().is_some_and(|at| at <= now)
     }
 
-    /// The runs that have ended, the last one last, and the time at which the next one starts. Only the last two are
-    /// returned.
+    /// The runs of a program that ends, as far as they have ended, the last one last, and the time at which the next one
+    /// starts. Only the last two are returned.
     fn runs(&self, now: DateTime<Utc>) -> (Vec<Run>, DateTime<Utc>) {
+        if !matches!(self.behaviour(), Behaviour::Ends { .. }) {
+            return (Vec::new(), self.starts_at());
+        }
         let lasts = TimeDelta::milliseconds(self.takes_ms) / 8;
         let (mut runs, mut from, mut wait): (Vec<Run>, _, _) = (Vec::new(), self.starts_at(), TimeDelta::zero());
         while from + lasts <= now {
@@ -264,5 +267,99 @@ impl Pod {
             *(if loopback { &mut listeners.loopback } else { &mut listeners.open }) = port.into_iter().collect();
         }
         Some(listeners)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start() -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::days(20_000)
+    }
+
+    fn pod(image: &str) -> Pod {
+        Pod {
+            name: "app-1-2-3".to_owned(),
+            hash: "2".to_owned(),
+            template: Template {
+                image: image.to_owned(),
+                pull_always: false,
+                internal_port: 80,
+                cpu_millis: 250,
+                memory_mb: 128,
+                variables: Vec::new(),
+                secret_names: Vec::new(),
+                revision: 1,
+            },
+            created_at: start(),
+            begun_at: start(),
+            takes_ms: 4_000,
+            secrets: BTreeMap::new(),
+            config_error: None,
+            deleted_at: None,
+            counted: false,
+        }
+    }
+
+    fn at(milliseconds: i64) -> DateTime<Utc> {
+        start() + TimeDelta::milliseconds(milliseconds)
+    }
+
+    fn reason(pod: &Pod, milliseconds: i64) -> Option<String> {
+        pod.seen(at(milliseconds)).waiting.map(|words| words.reason)
+    }
+
+    #[test]
+    fn a_good_one_is_made_started_and_ready() {
+        let pod = pod("hello:1");
+        assert_eq!(reason(&pod, 1_999).as_deref(), Some("ContainerCreating"));
+        assert_eq!((pod.seen(at(1_999)).phase, pod.seen(at(1_999)).digest), ("Pending".to_owned(), None));
+        let started = pod.seen(at(2_000));
+        assert_eq!((started.phase.as_str(), started.running_since, started.ready), ("Running", Some(at(2_000)), false));
+        assert!(started.digest.is_some() && started.waiting.is_none());
+        assert!(!pod.is_ready(at(3_999)) && pod.is_ready(at(4_000)));
+        assert_eq!(pod.listeners(at(1_999)), None);
+        assert_eq!(pod.listeners(at(2_000)).map(|found| found.open), Some(vec![80]));
+        assert_eq!(
+            pod.run(false, at(9_000)).map(|run| (run.number, run.from, run.to)),
+            Some((0, at(2_000), at(9_000)))
+        );
+        assert!(pod.run(true, at(9_000)).is_none());
+    }
+
+    #[test]
+    fn a_missing_one_is_tried_and_given_up() {
+        let pod = pod("me/missing");
+        for (time, expected) in [(0, "ContainerCreating"), (2_000, "ErrImagePull"), (3_000, "ImagePullBackOff")] {
+            assert_eq!(reason(&pod, time).as_deref(), Some(expected), "after {time} ms");
+        }
+        assert_eq!(pod.seen(at(60_000)).digest, None);
+    }
+
+    #[test]
+    fn a_crashing_one_is_started_again_and_again() {
+        let pod = pod("crash:1");
+        // Each run lasts half a second; the first restart comes at once, then the wait doubles.
+        for (time, restarts, running) in [
+            (2_000, 0, true),
+            (2_500, 1, true),
+            (3_000, 1, false),
+            (12_999, 1, false),
+            (13_000, 2, true),
+            (13_500, 2, false),
+            (33_499, 2, false),
+            (33_500, 3, true),
+        ] {
+            let seen = pod.seen(at(time));
+            assert_eq!((seen.restarts, seen.running_since.is_some()), (restarts, running), "after {time} ms");
+            assert_eq!(reason(&pod, time).as_deref(), (!running).then_some("CrashLoopBackOff"));
+            assert_eq!(seen.ended.map(|end| end.exit_code), (time > 2_000).then_some(1));
+            assert_eq!(pod.run(false, at(time)).map(|run| run.number), Some(restarts));
+            assert_eq!(pod.run(true, at(time)).map(|run| run.number), restarts.checked_sub(1), "after {time} ms");
+        }
+        // Five minutes at most.
+        let (runs, next) = pod.runs(at(86_400_000));
+        assert_eq!(next - runs[1].to, LONGEST_BACK_OFF);
     }
 }

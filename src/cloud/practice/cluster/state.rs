@@ -225,3 +225,237 @@ impl State {
         takers.min_by_key(|(_, ingress)| ingress.made_at).map(|(app, _)| app)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::cluster::{DeploymentSeen, Observed};
+
+    const PACE: Pace = Pace { settle: TimeDelta::milliseconds(8_000) };
+    const LIMITS: NamespaceLimits = NamespaceLimits { applications: 5, pods: 10, cpu_millis: 4_000, memory_mb: 4_096 };
+
+    fn at(milliseconds: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::milliseconds(milliseconds)
+    }
+
+    /// A cluster with a clock.
+    struct Lab {
+        state: State,
+        order: DeployOrder,
+    }
+
+    impl Lab {
+        fn new() -> Self {
+            let owner =
+                AppOwner { portal: Uuid::new_v4(), account: AccountId::new(), application: ApplicationId::new() };
+            let order = DeployOrder {
+                owner,
+                image: "hello:1".to_owned(),
+                pull_always: false,
+                internal_port: 80,
+                external_port: 80,
+                replicas: 1,
+                cpu_millis: 250,
+                memory_mb: 128,
+                variables: Vec::new(),
+                secret_names: Vec::new(),
+                revision: 1,
+                host: "hello.apps.localhost".to_owned(),
+            };
+            let mut state = State::default();
+            let namespace = NamespaceOrder { portal: owner.portal, account: owner.account, limits: LIMITS };
+            state.prepare(&namespace, at(0), PACE);
+            Self { state, order }
+        }
+
+        fn deploy(&mut self, time: i64) {
+            self.state.advance(at(time), PACE);
+            self.state.apply_deployment(&self.order, at(time)).unwrap();
+            self.state.apply_service(&self.order).unwrap();
+            self.state.apply_ingress(&self.order, at(time)).unwrap();
+        }
+
+        fn redeploy(&mut self, image: &str, time: i64) {
+            (self.order.image, self.order.revision) = (image.to_owned(), self.order.revision + 1);
+            self.deploy(time);
+        }
+
+        fn seen(&mut self, time: i64) -> Option<Observed> {
+            self.state.advance(at(time), PACE);
+            self.state.app(self.order.owner).map(|app| app.observed(at(time)))
+        }
+
+        fn deployment(&mut self, time: i64) -> DeploymentSeen {
+            self.seen(time).and_then(|seen| seen.deployment).unwrap()
+        }
+
+        /// Revisions of the pods that are ready and stay, of those that are not ready, and of those on their way out.
+        fn pods(&mut self, time: i64) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
+            let (mut ready, mut unready, mut leaving) = (Vec::new(), Vec::new(), Vec::new());
+            for pod in self.seen(time).map(|seen| seen.pods).unwrap_or_default() {
+                let place = match pod {
+                    _ if pod.deleting => &mut leaving,
+                    _ if pod.ready => &mut ready,
+                    _ => &mut unready,
+                };
+                place.push(pod.revision);
+            }
+            for revisions in [&mut ready, &mut unready, &mut leaving] {
+                revisions.sort_unstable();
+            }
+            (ready, unready, leaving)
+        }
+
+        fn answers(&self, time: i64) -> Option<u32> {
+            let app = self.state.by_host("hello.apps.localhost")?;
+            app.answering(at(time)).map(|pod| pod.template.revision)
+        }
+    }
+
+    #[test]
+    fn a_rollout_keeps_the_old_one_until_the_new_one_is_ready() {
+        let mut lab = Lab::new();
+        lab.deploy(0);
+        // A second until the controller has seen it, eight until the pod is ready.
+        let first = lab.deployment(999);
+        assert_eq!((first.generation, first.observed_generation, first.total), (1, 0, 0));
+        let seen = lab.deployment(1_000);
+        assert_eq!((seen.observed_generation, seen.total, seen.updated, seen.ready), (1, 1, 1, 0));
+        assert_eq!(lab.pods(8_999), (vec![], vec![1], vec![]));
+        assert_eq!(lab.pods(9_000), (vec![1], vec![], vec![]));
+
+        lab.redeploy("hello:2", 20_000);
+        // The counts are the former generation's.
+        let lagging = lab.deployment(20_999);
+        assert_eq!((lagging.generation, lagging.observed_generation), (2, 1));
+        assert_eq!((lagging.revision, lagging.updated, lagging.ready), (2, 1, 1));
+        assert_eq!(lab.deployment(21_000).updated, 1);
+        assert_eq!(lab.pods(28_999), (vec![1], vec![2], vec![]));
+        assert_eq!(lab.answers(28_999), Some(1));
+        assert_eq!(lab.pods(29_000), (vec![2], vec![], vec![1]));
+        assert_eq!(lab.answers(29_000), Some(2));
+        assert_eq!(lab.pods(32_999), (vec![2], vec![], vec![1]));
+        assert_eq!(lab.pods(33_000), (vec![2], vec![], vec![]));
+        let done = lab.deployment(33_000);
+        assert_eq!((done.observed_generation, done.updated, done.available, done.total), (2, 1, 1, 1));
+    }
+
+    #[test]
+    fn several_are_replaced_one_after_the_other_in_the_time_of_one() {
+        let mut lab = Lab::new();
+        lab.order.replicas = 4;
+        lab.deploy(0);
+        assert_eq!(lab.pods(9_000), (vec![1; 4], vec![], vec![]));
+        lab.redeploy("hello:2", 20_000);
+        let mut time = 20_000;
+        while time < 29_000 {
+            let (ready, unready, _) = lab.pods(time);
+            assert!(ready.len() >= 4 && ready.len() + unready.len() <= 5, "at {time}: {ready:?} {unready:?}");
+            time += 250;
+        }
+        let (ready, unready, _) = lab.pods(29_000);
+        assert_eq!((ready, unready), (vec![2; 4], vec![]));
+    }
+
+    #[test]
+    fn a_rollout_that_fails_is_replaced_by_the_next_one() {
+        let mut lab = Lab::new();
+        lab.deploy(0);
+        lab.redeploy("crash:1", 20_000);
+        assert_eq!(lab.pods(60_000), (vec![1], vec![2], vec![]));
+        lab.redeploy("hello:1", 60_000);
+        assert_eq!(lab.pods(61_000), (vec![1], vec![3], vec![2]));
+        assert_eq!(lab.answers(61_000), Some(1));
+        assert_eq!(lab.pods(69_000), (vec![3], vec![], vec![1]));
+    }
+
+    #[test]
+    fn scaling_and_deleting_take_their_time() {
+        let mut lab = Lab::new();
+        lab.order.replicas = 2;
+        lab.deploy(0);
+        lab.state.advance(at(20_000), PACE);
+        lab.state.scale(lab.order.owner, 0, at(20_000)).unwrap();
+        assert_eq!(lab.pods(20_999).0.len(), 2);
+        assert_eq!((lab.pods(21_000), lab.answers(21_000)), ((vec![], vec![], vec![1, 1]), None));
+        assert_eq!(lab.pods(25_000), (vec![], vec![], vec![]));
+        let stopped = lab.deployment(25_000);
+        assert_eq!((stopped.wanted, stopped.total, stopped.observed_generation), (0, 0, 2));
+        lab.state.scale(lab.order.owner, 1, at(30_000)).unwrap();
+        assert_eq!(lab.pods(39_000).0.len(), 1);
+
+        // It stays until its pods are gone, and takes no orders.
+        lab.state.delete(lab.order.owner, Part::Deployment, at(40_000));
+        assert!(lab.deployment(43_999).deleting);
+        assert_eq!((lab.pods(43_999), lab.answers(43_999)), ((vec![], vec![], vec![1]), None));
+        for refused in
+            [lab.state.scale(lab.order.owner, 2, at(43_999)), lab.state.apply_deployment(&lab.order, at(43_999))]
+        {
+            assert!(matches!(refused, Err(CloudError::Conflict(_))), "{refused:?}");
+        }
+        let seen = lab.seen(44_000).unwrap();
+        assert_eq!((seen.deployment, seen.pods.len()), (None, 0));
+        assert!(matches!(lab.state.scale(lab.order.owner, 2, at(44_000)), Err(CloudError::NotFound(_))));
+        lab.state.delete(lab.order.owner, Part::Service, at(44_000));
+        assert!(lab.seen(44_000).is_some(), "its Ingress is there still");
+        lab.state.delete(lab.order.owner, Part::Ingress, at(44_000));
+        assert_eq!(lab.seen(44_000), None);
+    }
+
+    #[test]
+    fn it_does_not_matter_how_often_anybody_looks() {
+        // The same orders at the same times, looked at each 100 ms or at the orders only.
+        let run = |first: &Lab, watched: bool| {
+            let mut lab = Lab { state: first.state.clone(), order: first.order.clone() };
+            let orders = [
+                ("hello:1", 0, 2),
+                ("crash:1", 9_300, 3),
+                ("hello:2", 20_150, 1),
+                ("nginx", 22_000, 16),
+                ("httpd", 41_000, 4),
+            ];
+            let mut clock = 0;
+            for (image, time, replicas) in orders {
+                while watched && clock < time {
+                    lab.seen(clock);
+                    clock += 100;
+                }
+                lab.order.replicas = replicas;
+                lab.redeploy(image, time);
+            }
+            while watched && clock < 70_000 {
+                lab.seen(clock);
+                clock += 100;
+            }
+            lab.state.advance(at(70_000), PACE);
+            serde_json::to_value(&lab.state).unwrap()
+        };
+        let lab = Lab::new();
+        assert_eq!(run(&lab, true), run(&lab, false));
+    }
+
+    #[test]
+    fn a_full_namespace_goes_on_when_there_is_room() {
+        let mut lab = Lab::new();
+        lab.order.cpu_millis = 2_000;
+        lab.order.replicas = 3;
+        lab.deploy(0);
+        let full = lab.deployment(1_000);
+        assert_eq!(full.total, 2);
+        let message = full.replica_failure.unwrap();
+        assert!(
+            message.ends_with("requested: limits.cpu=2000m, used: limits.cpu=4000m, limited: limits.cpu=4000m"),
+            "{message}"
+        );
+        // Nothing more is ever made, and it does not turn in circles.
+        assert_eq!(lab.deployment(3_600_000).ready, 2);
+        lab.state.scale(lab.order.owner, 2, at(3_600_000)).unwrap();
+        assert_eq!(lab.deployment(3_601_000).replica_failure, None);
+        // A rollout has no room beside the old ones either: they stay.
+        lab.order.replicas = 2;
+        lab.redeploy("hello:2", 3_700_000);
+        let stuck = lab.deployment(3_800_000);
+        assert_eq!((stuck.updated, stuck.ready, stuck.replica_failure.is_some()), (0, 2, true));
+        assert_eq!(lab.answers(3_800_000), Some(1));
+    }
+}

@@ -1,0 +1,5 @@
+ALTER TABLE application_configs
+  DROP COLUMN memory_mb,
+  DROP COLUMN cpu_millis,
+  DROP COLUMN size,
+  DROP COLUMN replicas;
