@@ -59,6 +59,7 @@ pub fn table() -> Vec<Entry> {
 
         Account GET "/dashboard" dashboard::show;
         Account GET "/dashboard/instances" dashboard::instances;
+        Account GET "/dashboard/applications" dashboard::applications;
         Account GET "/profile" accounts::profile;
         Account POST "/profile/name" accounts::rename;
         Account POST "/profile/password" accounts::change_password;
