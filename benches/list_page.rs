@@ -21,7 +21,7 @@ use actix_web::{App as Actix, HttpResponse, HttpServer, web};
 use anyhow::{Context as _, ensure};
 use chrono::TimeDelta;
 use fast_cloud::accounts::model::Account;
-use fast_cloud::app::{self, App};
+use fast_cloud::app::{self, App, Clouds};
 use fast_cloud::cloud::practice::PracticeCompute;
 use fast_cloud::cloud_services::{self, COMPUTE, CloudService};
 use fast_cloud::config::Config;
@@ -67,7 +67,9 @@ async fn main() -> anyhow::Result<()> {
     let shared = Shared::load(&mut conn)?;
     let db = Db::new(&embedded.url, config.database.pool_size, Duration::from_secs(config.database.timeout_seconds));
     let compute = Arc::new(PracticeCompute::new(&folder.path().join("practice"), Duration::from_secs(4))?);
-    let app = App::new(config, db, compute, shared);
+    let containers = start::containers(&config).await?;
+    let clouds = Clouds { compute, cluster: containers.cluster, images: containers.images };
+    let app = App::new(config, db, clouds, shared);
 
     let (listener, real) = listen()?;
     let server = app::serve(app.clone(), listener)?;

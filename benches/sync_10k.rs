@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use diesel::prelude::*;
 use fast_cloud::accounts::model::{Account, NewAccount, Role};
-use fast_cloud::app::App;
+use fast_cloud::app::{App, Clouds};
 use fast_cloud::cloud::openstack::{Credentials, OpenStack, Settings};
 use fast_cloud::config::Config;
 use fast_cloud::db::{self, Db};
@@ -33,6 +33,7 @@ use fast_cloud::ids::{AccountId, NovaId};
 use fast_cloud::instances::sync::{Scope, Summary, run_once};
 use fast_cloud::schema::{instance_events, instances};
 use fast_cloud::settings::Shared;
+use fast_cloud::start;
 
 use self::folder::Folder;
 use self::nova::{DIFFERENT, MACHINES};
@@ -51,15 +52,16 @@ async fn main() -> anyhow::Result<()> {
     }
     let folder = Folder::new("sync-10k")?;
     let embedded = Embedded::start(folder.path())?;
-    let outcome = compare(&embedded).await;
+    let outcome = compare(&embedded, &folder).await;
     embedded.stop();
     outcome?;
     println!("promise kept: {LIST_CALLS} list calls a run; {DIFFERENT} rows written, then none");
     Ok(())
 }
 
-async fn compare(embedded: &Embedded) -> anyhow::Result<()> {
-    let config = Config::defaults()?;
+async fn compare(embedded: &Embedded, folder: &Folder) -> anyhow::Result<()> {
+    let mut config = Config::defaults()?;
+    config.data.dir = folder.path().to_owned();
     db::migrate(&embedded.url)?;
     let mut conn = db::connect(&embedded.url)?;
     let shared = Shared::load(&mut conn)?;
@@ -70,7 +72,9 @@ async fn compare(embedded: &Embedded) -> anyhow::Result<()> {
     let credentials = Credentials::discover(&|name| look_alike.variable(name))?;
     let compute = Arc::new(OpenStack::new(credentials, Settings::default())?);
     let db = Db::new(&embedded.url, config.database.pool_size, Duration::from_secs(config.database.timeout_seconds));
-    let app = App::new(config, db, compute, shared);
+    let containers = start::containers(&config).await?;
+    let clouds = Clouds { compute, cluster: containers.cluster, images: containers.images };
+    let app = App::new(config, db, clouds, shared);
 
     let (before, _) = resident(std::process::id())?;
     println!("{} rows, {MACHINES} machines, {DIFFERENT} of them different; {before:.0} MB before", MACHINES + 1);

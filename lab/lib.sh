@@ -74,7 +74,8 @@ install_packages() {                             # install_packages NAME...
 }
 
 # --- processes: a recorded pid counts only while its start time is the recorded one ---------
-started_at() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+# started_at PID: nothing for a process that has ended and that nobody has asked about yet
+started_at() { sed -n 's/.*) \([^XZ] .*\)/\1/p' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
 alive() {                                        # alive NAME
   local pid at
   { read -r pid at < "$RUN/pid/$1"; } 2>/dev/null && [ -n "$at" ] && [ "$(started_at "$pid")" = "$at" ]
@@ -84,7 +85,7 @@ alive() {                                        # alive NAME
 reap() {                                         # reap NAME
   local pid
   { read -r pid _ < "$RUN/pid/$1"; } 2>/dev/null || return 0
-  if [ -n "$pid" ] && [ ! -e "/proc/$pid" ]; then kill -KILL -- "-$pid" 2>/dev/null || true; fi
+  if [ -n "$pid" ] && [ -z "$(started_at "$pid")" ]; then kill -KILL -- "-$pid" 2>/dev/null || true; fi
 }
 fresh_log() {                                    # fresh_log NAME CMD...: before NAME starts
   reap "$1"

@@ -10,31 +10,63 @@ use actix_web::cookie::{Key, SameSite};
 use actix_web::dev::Server;
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::{HttpServer, Resource, guard, web};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tracing_actix_web::TracingLogger;
 
 use crate::cloud::Compute;
+use crate::cloud::cluster::Cluster;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
+use crate::registry::ImageSource;
 use crate::session::MysqlStore;
 use crate::settings::Shared;
+use crate::web::page::Simulated;
 use crate::web::{assets, csrf, errors, headers, trace::RequestSpan};
 use crate::{health, routes};
+
+/// The services behind the portal, each a real one or the practice cloud's.
+#[derive(Clone)]
+pub struct Clouds {
+    pub compute: Arc<dyn Compute>,
+    pub cluster: Arc<dyn Cluster>,
+    pub images: Arc<dyn ImageSource>,
+}
 
 /// What every request and every job can reach.
 pub struct App {
     pub config: Config,
     pub db: Db,
     pub compute: Arc<dyn Compute>,
+    pub cluster: Arc<dyn Cluster>,
+    pub images: Arc<dyn ImageSource>,
     pub shared: Shared,
     /// Notified when an operation was put into the queue.
     pub work: Notify,
+    /// Whether the portal stops: what would go on for as long as somebody looks has to end.
+    closed: watch::Sender<bool>,
 }
 
 impl App {
-    pub fn new(config: Config, db: Db, compute: Arc<dyn Compute>, shared: Shared) -> Arc<Self> {
-        Arc::new(Self { config, db, compute, shared, work: Notify::new() })
+    pub fn new(config: Config, db: Db, clouds: Clouds, shared: Shared) -> Arc<Self> {
+        let Clouds { compute, cluster, images } = clouds;
+        Arc::new(Self { config, db, compute, cluster, images, shared, work: Notify::new(), closed: watch::Sender::new(false) })
+    }
+
+    /// Which services are only pretended: every page says so.
+    pub fn simulated(&self) -> Simulated {
+        Simulated { machines: self.compute.simulated(), containers: self.cluster.simulated() }
+    }
+
+    /// Ends the streams that browsers keep open, so that the server can stop.
+    pub fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Waits until [`Self::close`] is called.
+    pub async fn closing(&self) {
+        // The sender lives as long as we do.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cloud::{Catalogue, CheckLine, CheckOutcome};
-use crate::config::{ComputeKind, Config};
+use crate::config::{ApplicationsKind, ComputeKind, Config};
 use crate::db::{self, Db};
 use crate::instance_templates::model::InstanceTemplate;
 use crate::start;
@@ -27,6 +27,7 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
             outcome: CheckOutcome::Skipped("needs the database and the cloud".to_owned()),
         }),
     }
+    check_containers(&config, &mut lines).await;
     print(&lines);
     Ok(!lines.iter().any(|line| matches!(line.outcome, CheckOutcome::Fails { .. })))
 }
@@ -88,6 +89,21 @@ async fn check_cloud(config: &Config, lines: &mut Vec<CheckLine>) -> Option<Cata
     };
     lines.extend(compute.check().await);
     compute.catalogue().await.ok()
+}
+
+async fn check_containers(config: &Config, lines: &mut Vec<CheckLine>) {
+    match start::containers(config).await {
+        Ok(containers) => lines.extend(containers.cluster.check().await),
+        Err(error) => {
+            let advice = match config.cloud.applications {
+                ApplicationsKind::Kubernetes => {
+                    "set KUBECONFIG, or put the cluster's login into ~/.kube/config; see deploy/ for the portal's own"
+                }
+                ApplicationsKind::Practice => "check data.dir",
+            };
+            lines.push(CheckLine { what: "Cluster login".to_owned(), outcome: fails(format!("{error:#}"), advice) });
+        }
+    }
 }
 
 fn check_template(template: &InstanceTemplate, catalogue: &Catalogue) -> CheckLine {

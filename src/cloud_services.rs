@@ -11,6 +11,8 @@ use crate::schema::cloud_services;
 
 /// The row of the service that runs machines.
 pub const COMPUTE: &str = "compute";
+/// The row of the cluster that runs containers.
+pub const APPLICATIONS: &str = "applications";
 
 #[derive(Debug, Clone, Default, Queryable, Selectable)]
 #[diesel(table_name = cloud_services)]

@@ -102,6 +102,13 @@ id!(
     OperationId
 );
 
+/// The first id that could have been made at a time, as a column holds it: ids are UUIDv7, whose first 48 bits are the
+/// milliseconds at which they were made, and the primary keys are in that order.
+pub fn first_at(time: chrono::NaiveDateTime) -> Vec<u8> {
+    let milliseconds = u64::try_from(time.and_utc().timestamp_millis()).unwrap_or(0);
+    (u128::from(milliseconds) << 80).to_be_bytes().to_vec()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

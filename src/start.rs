@@ -11,14 +11,18 @@ use tokio::sync::Notify;
 
 use crate::accounts::model::{Account, NewAccount, Role};
 use crate::accounts::{password, setup};
-use crate::app::{self, App};
+use crate::app::{self, App, Clouds};
 use crate::cloud::Compute;
+use crate::cloud::cluster::Cluster;
+use crate::cloud::kubernetes::Kubernetes;
 use crate::cloud::openstack::{self, OpenStack};
-use crate::cloud::practice::PracticeCompute;
-use crate::config::{ComputeKind, Config, Log, LogFormat};
+use crate::cloud::practice::{PracticeCluster, PracticeCompute, PracticeIngress};
+use crate::config::{ApplicationsKind, ComputeKind, Config, Log, LogFormat};
 use crate::db::{self, Db};
 use crate::embedded::Embedded;
 use crate::instance_templates::model::InstanceTemplate;
+use crate::registry::practice::PracticeImages;
+use crate::registry::{ImageSource, Registries};
 use crate::settings::Shared;
 use crate::{operations, sync, validation};
 
@@ -70,6 +74,37 @@ pub fn compute(config: &Config) -> anyhow::Result<Arc<dyn Compute>> {
             let credentials = openstack::Credentials::discover(&|name| std::env::var(name).ok())
                 .context("cloud.compute is openstack, and its login can't be found")?;
             Arc::new(OpenStack::new(credentials, settings(config))?)
+        }
+    })
+}
+
+/// The cluster that runs containers, and where their images are read.
+pub struct Containers {
+    pub cluster: Arc<dyn Cluster>,
+    pub images: Arc<dyn ImageSource>,
+    /// The pretended one, for its ingress.
+    practice: Option<Arc<PracticeCluster>>,
+}
+
+/// The cluster that the configuration chooses; its clients belong to the runtime that this is called on. It is not asked
+/// for anything yet: it may be down.
+///
+/// # Errors
+/// When its login can't be found, or the practice cloud's folder can't be made.
+pub async fn containers(config: &Config) -> anyhow::Result<Containers> {
+    Ok(match config.cloud.applications {
+        ApplicationsKind::Practice => {
+            let settle = Duration::from_secs(config.practice.build_seconds) / 2;
+            let cluster = Arc::new(PracticeCluster::new(&config.data.dir.join("practice"), settle)?);
+            let images = Arc::new(PracticeImages::new(&config.registries)?);
+            Containers { cluster: cluster.clone(), images, practice: Some(cluster) }
+        }
+        ApplicationsKind::Kubernetes => {
+            let cluster = Kubernetes::connect(&config.kubernetes)
+                .await
+                .context("cloud.applications is kubernetes, and its login can't be used")?;
+            let images = Arc::new(Registries::new(&config.registries)?);
+            Containers { cluster: Arc::new(cluster), images, practice: None }
         }
     })
 }
@@ -168,6 +203,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("server.listen: {} can't be listened on", config.server.listen))?;
     // The clouds' login first: a typing error in it should not wait for the database.
     let compute = compute(&config)?;
+    let containers = containers(&config).await?;
     let (url, embedded) = database(&config)?;
     for name in db::migrate(&url)? {
         tracing::info!(name, "migrated");
@@ -186,7 +222,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     drop(conn);
     let db = Db::new(&url, config.database.pool_size, Duration::from_secs(config.database.timeout_seconds));
-    let app = App::new(config, db, compute, shared);
+    let Containers { cluster, images, practice } = containers;
+    let app = App::new(config, db, Clouds { compute, cluster, images }, shared);
+    let ingress = practice.and_then(|cluster| PracticeIngress::start(cluster, app.config.practice.ingress_listen));
+    let ingress = ingress.map(|ingress| (ingress.server.handle(), actix_web::rt::spawn(ingress.server)));
     let server = app::serve(app.clone(), listener)?;
     let handle = server.handle();
     let stop = Arc::new(Notify::new());
@@ -200,6 +239,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
     }
+    app.close();
     handle.stop(true).await;
     stop.notify_waiters();
     for task in loops {
@@ -208,6 +248,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         }
     }
     server.await??;
+    if let Some((handle, task)) = ingress {
+        handle.stop(false).await;
+        task.await??;
+    }
     drop(app);
     if let Some(embedded) = embedded {
         tokio::task::spawn_blocking(move || embedded.stop()).await?;

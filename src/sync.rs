@@ -1,4 +1,5 @@
-//! The loops beside the server: comparing the database with the cloud, and cleaning up. No business of their own.
+//! The loops beside the server: comparing the database with the clouds, and cleaning up. No business of their own.
+//! Machines and containers are looked after beside each other ([`cluster`]): neither waits for the other's cloud.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,28 +15,32 @@ use crate::instances::model::{progress, seen};
 use crate::instances::sync::{Scope, run_once};
 use crate::{accounts, cloud_services, db, operations, session};
 
+mod cluster;
+
 /// How far back a list of changes reaches beyond the last one: clocks differ, and Nova's has whole seconds.
 const OVERLAP: chrono::TimeDelta = chrono::TimeDelta::seconds(30);
 
-/// Starts the loop on the current actix arbiter; it ends when `stop` is notified.
+/// Starts the loops on the current actix arbiter; they end when `stop` is notified.
 pub fn spawn(app: Arc<App>, stop: Arc<Notify>) -> JoinHandle<()> {
     rt::spawn(async move {
-        let config = app.config.sync.clone();
-        let mut ticks = interval(Duration::from_secs(config.transition_seconds));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut state = State::default();
-        let mut stopping = std::pin::pin!(stop.notified());
-        loop {
-            tokio::select! {
-                () = &mut stopping => return,
-                _ = ticks.tick() => {}
-            }
-            tokio::select! {
-                () = &mut stopping => return,
-                () = tick(&app, &mut state) => {}
-            }
+        let stopping = stop.notified();
+        tokio::select! {
+            () = stopping => {}
+            () = machines(&app) => {}
+            () = cluster::look_after(&app) => {}
         }
     })
+}
+
+/// Compares the machines, for ever.
+async fn machines(app: &Arc<App>) {
+    let mut ticks = interval(Duration::from_secs(app.config.sync.transition_seconds));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut state = State::default();
+    loop {
+        ticks.tick().await;
+        tick(app, &mut state).await;
+    }
 }
 
 /// When what was done last.
@@ -47,6 +52,11 @@ struct State {
     /// Failures in a row: a failing service is asked again later, not harder.
     failures: u32,
     not_before: Option<Instant>,
+}
+
+/// After so many failures in a row, 2, 4, 8, 15, 15 … seconds: an outage that ends is seen soon.
+fn pause(failures: u32) -> Duration {
+    Duration::from_secs((1_u64 << failures.min(4)).min(15))
 }
 
 fn due(last: Option<Instant>, seconds: u64) -> bool {
@@ -87,9 +97,7 @@ async fn tick(app: &Arc<App>, state: &mut State) {
         }
         Err(error) => {
             state.failures += 1;
-            // 2, 4, 8, 15, 15 … seconds: an outage that ends is seen soon.
-            let wait = Duration::from_secs((1_u64 << state.failures.min(4)).min(15));
-            state.not_before = Some(Instant::now() + wait);
+            state.not_before = Some(Instant::now() + pause(state.failures));
             tracing::warn!(error = format!("{error:#}"), failures = state.failures, "the cloud could not be compared");
             return;
         }
@@ -130,6 +138,7 @@ async fn sweep(app: &App) {
             accounts::throttle::sweep(conn, db::now())?;
             operations::model::sweep(conn)?;
             progress::sweep(conn, db::now())?;
+            crate::applications::model::progress::sweep(conn, db::now())?;
             Ok(())
         })
         .await;

@@ -29,9 +29,10 @@ start_etcd() {
 
 start_registry() {
   start_in_node registry env OTEL_TRACES_EXPORTER=none "$DEBS/usr/bin/docker-registry" serve "$CONF/registry.yml"
+  # Its configuration may be newer. (A HUP right after its start would end it.)
+  if alive registry-front; then kill -HUP "$(cut -d' ' -f1 "$RUN/pid/registry-front")"; fi
   start_in_node registry-front "$DEBS/usr/sbin/nginx" -p "$RUN/front" -e stderr -c "$CONF/front.conf"
-  kill -HUP "$(cut -d' ' -f1 "$RUN/pid/registry-front")"         # its configuration may be newer
-  wait_for 30 registry curl -fsS --max-time 5 "http://$IP:$REGISTRY_PORT/v2/"
+  wait_for 30 registry-front curl -fsS --max-time 5 "http://$IP:$REGISTRY_PORT/v2/"
 }
 
 start_apiserver() {

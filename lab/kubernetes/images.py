@@ -202,7 +202,8 @@ SIMPLE = {  # name:tag -> config; all of them on the layer of busybox
     "silent:1": sh("trap exit TERM; echo I listen on nothing; sleep 2147483647 & wait", [80]),
     "noexpose:1": sh(says("Hello from an image without EXPOSE")),
     "hog:1": sh("echo taking all the memory; x=0123456789abcdef; while :; do x=$x$x; done"),
-    "loud:1": sh("cat /hostile >&1; (while sleep 1; do head -n 14 /hostile; date; done) & "
+    "loud:1": sh(r"cat /hostile; (i=0; while sleep 1; do i=$((i + 1)); "
+                 r"printf 'tick %d <script>alert(5)</script> \033[31m\033]52;c;AAAA\007 안녕\n' $i; done) & "
                  + says("Hello from a loud one"), [80]),
     "nonroot:1": sh(says("Hello from $(id -u)", "-p 8080 -h /www"), [8080], User="1000"),
     "slow:1": sh(says("Hello at last", before="trap exit TERM; echo starting; sleep 8 & wait; echo started; "), [80]),

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 from mirror import Api, Mirror, key
 
@@ -133,6 +134,21 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
+def start_nginx(args, conf):
+    """A running nginx. Before its pid file is there a SIGHUP would end it."""
+    pid = f"{args.state}/nginx.pid"
+    if os.path.exists(pid):
+        os.remove(pid)
+    nginx = subprocess.Popen([args.nginx, "-p", args.state, "-e", "stderr", "-c", conf], preexec_fn=die_with_parent)
+    for _ in range(200):
+        if os.path.exists(pid):
+            return nginx
+        if nginx.poll() is not None:
+            break
+        time.sleep(0.1)
+    sys.exit("nginx does not start")
+
+
 def arguments():
     parser = argparse.ArgumentParser()
     for name in "api pki address port state dns log nginx mime".split():
@@ -145,7 +161,7 @@ def main():
     conf = f"{args.state}/nginx.conf"
     head = HEAD.format(**vars(args))
     write(conf, head + "}\n")
-    nginx = subprocess.Popen([args.nginx, "-p", args.state, "-e", "stderr", "-c", conf], preexec_fn=die_with_parent)
+    nginx = start_nginx(args, conf)
 
     api, changed = Api(args.api, args.pki, "ingress"), threading.Event()
     ingresses = Mirror(api, "/apis/networking.k8s.io/v1/ingresses", changed)

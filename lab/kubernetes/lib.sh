@@ -59,4 +59,11 @@ kill_now() {                                     # kill_now NAME: no grace, conn
 }
 thaw() { if alive "$1"; then kill -CONT "$(cut -d' ' -f1 "$RUN/pid/$1")"; fi; }
 
+# The kubelet has told since its start that the node is ready
+node_ready() {
+  local seen
+  seen=$(k --request-timeout 5s get node "$NODE_NAME" -o \
+    'jsonpath={range .status.conditions[?(@.type=="Ready")]}{.status} {.lastHeartbeatTime}{end}') || return
+  [[ $seen == "True "* ]] && [ "$(date -d "${seen#* }" +%s)" -ge "$(stat -c %Y "$RUN/pid/kubelet")" ]
+}
 api_ready() { curl -fsS --max-time 5 --cacert "$PKI/ca.crt" "https://$IP:$API_PORT/readyz"; }

@@ -94,9 +94,7 @@ pub fn diagnose(facts: &Facts, seen: &Observed, now: DateTime<Utc>, limits: Limi
     let case = Case { facts, seen, now, since, limits };
     let mut verdict = match condition {
         Condition::Gone => case.verdict(Status::Failed, None).because(VANISHED, None),
-        Condition::Deleting => {
-            case.verdict(facts.status, Some(Transition::Deleting)).because(DELETED_OUTSIDE, None)
-        }
+        Condition::Deleting => case.verdict(facts.status, Some(Transition::Deleting)).because(DELETED_OUTSIDE, None),
         Condition::Lagging => case.waits(limits.rollout, "rollout_slow", None, |case| case.as_it_was()),
         Condition::Drained => case.verdict(Status::Stopped, None).keeping_refusal(facts),
         Condition::Draining => case.verdict(facts.status, facts.transition.or(Some(Transition::Stopping))),
@@ -124,14 +122,19 @@ fn since(facts: &Facts, seen: &Observed, condition: &Condition, now: DateTime<Ut
     {
         return since;
     }
-    match condition {
+    micros(match condition {
         Condition::Unschedulable { since: Some(since), .. } => (*since).min(now),
         // A container that began since the last look has been silent from its beginning.
         Condition::Silent { running_since } if facts.since.is_none_or(|last| *running_since > last) => {
             (*running_since).min(now)
         }
         _ => now,
-    }
+    })
+}
+
+/// In the resolution that the database keeps.
+fn micros(time: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
 
 fn revision(seen: &Observed) -> Option<u32> {
@@ -246,7 +249,8 @@ impl Case<'_> {
         verdict.reason = known.or_else(|| Some(trouble.reason.unwrap_or("image_not_found").to_owned()));
         if trouble.has_log {
             let code = trouble.exit_code.map_or_else(String::new, |code| code.to_string());
-            let key = format!("{}/{}/{code}", verdict.reason.as_deref().unwrap_or_default(), self.deployment().revision);
+            let key =
+                format!("{}/{}/{code}", verdict.reason.as_deref().unwrap_or_default(), self.deployment().revision);
             let old_answers = verdict.findings.old_answers;
             if facts.findings.key == key {
                 // Looked into already: what that said stays, its finer reason too.
@@ -301,7 +305,7 @@ impl Verdict {
     }
 
     fn until(mut self, time: DateTime<Utc>) -> Self {
-        self.look_at = Some(time);
+        self.look_at = Some(micros(time));
         self
     }
 

@@ -5,6 +5,7 @@
 //! is deployed stands in a row of `application_configs` for each deployment (`revision`). Requests write the rows and an
 //! [operation](crate::operations) in one transaction; [`work`] carries operations out.
 
+pub mod diagnose;
 pub mod events;
 pub mod forms;
 pub mod host;
@@ -12,5 +13,7 @@ pub mod model;
 pub mod present;
 pub mod routes;
 mod secrets;
+pub mod strays;
+pub mod sync;
 pub mod views;
 pub mod work;

@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use crate::web::format;
 use crate::web::page::{Age, Field, Page};
 
 /// One mini PC, as a row of the list and at the head of its own page.
@@ -117,6 +118,11 @@ pub struct Piece {
 const SLOTS: u32 = 16;
 
 impl QuotaBar {
+    /// What is used, without the limit: "2", "512 MB".
+    pub fn used_text(&self) -> String {
+        if self.kind == "ram" { format::megabytes(self.used) } else { self.used.to_string() }
+    }
+
     /// The bar as it is.
     pub fn pieces(&self) -> Vec<Piece> {
         self.pieces_from(self.used, self.percent)
@@ -230,10 +236,10 @@ pub struct TemplateCard {
     pub name: String,
     /// "개인 프로젝트"
     pub purpose: String,
-    /// "Ubuntu 22.04"
+    /// "Ubuntu 22.04 · 스왑 1 GB"
     pub image: String,
     pub vcpus: u32,
-    /// "512 MB", "10 GB + 1 GB 스왑"
+    /// "512 MB", "10 GB"
     pub ram: String,
     pub disk: String,
     /// Shares of the largest template, 0 to 100, for the three bars.

@@ -17,6 +17,7 @@ use crate::cloud::{CloudError, LaunchOrder, OwnerTag, Server, ServerStatus, key_
 use crate::db;
 use crate::error::Error;
 use crate::ids::{InstanceId, NovaId};
+use crate::operations::backoff;
 use crate::operations::model::{Action, Operation, Outcome};
 
 /// After a request of which nobody knows whether it arrived: time for the cloud to show its effect.
@@ -75,11 +76,6 @@ pub async fn carry_out(app: &Arc<App>, operation: &Operation, id: InstanceId) ->
         Err(Halt::Broken(error)) => give_up(app, operation, id, false, &error).await,
         Err(Halt::Cloud(error)) => refused(app, operation, id, error).await,
     }
-}
-
-/// 2, 4, 8, 16, 30, 30 … seconds.
-fn backoff(attempts: u32) -> Duration {
-    Duration::from_secs((1_u64 << attempts.min(5)).min(30))
 }
 
 /// The cloud said no, or nothing.

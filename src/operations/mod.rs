@@ -7,3 +7,8 @@
 
 pub mod model;
 pub mod worker;
+
+/// How long an operation waits after its so-manieth try: 2, 4, 8, 16, 30, 30 … seconds.
+pub fn backoff(attempts: u32) -> std::time::Duration {
+    std::time::Duration::from_secs((1_u64 << attempts.min(5)).min(30))
+}

@@ -319,6 +319,21 @@ pub fn is_open(conn: &mut MysqlConnection, resource: impl Into<Resource>, action
     diesel::select(diesel::dsl::exists(open)).get_result(conn)
 }
 
+/// Whether a try of one of these actions was broken off or not answered, so that what it asked for may still be on its
+/// way to the cloud.
+///
+/// # Errors
+/// The database's.
+pub fn is_in_doubt(conn: &mut MysqlConnection, resource: impl Into<Resource>, actions: &[Action]) -> QueryResult<bool> {
+    let names: Vec<&str> = actions.iter().map(|action| action.name()).collect();
+    let tried = operations::table
+        .filter(of_resource(resource.into()))
+        .filter(operations::action.eq_any(names))
+        .filter(operations::attempts.gt(0));
+    let in_doubt = tried.filter(operations::attempts.gt(1).or(operations::state.ne_all(["done", "failed"])));
+    diesel::select(diesel::dsl::exists(in_doubt)).get_result(conn)
+}
+
 /// How many wait or run.
 ///
 /// # Errors

@@ -20,10 +20,23 @@ const LIMITED_FOR: Duration = Duration::from_secs(30 * 60);
 /// Official images: name, exposed TCP ports.
 const OFFICIAL: &[(&str, &[u16])] = &[
     // The practice cloud's own, as in the lab.
-    ("hello", &[80]),
     ("crash", &[]),
+    ("env", &[80]),
+    ("exit0", &[]),
     ("foreign", &[80]),
+    ("hello", &[80]),
+    ("hog", &[]),
     ("limited", &[80]),
+    ("loopback", &[80]),
+    ("loud", &[80]),
+    ("mislabelled", &[80]),
+    ("multi", &[80]),
+    ("noexpose", &[]),
+    ("nonroot", &[8080]),
+    ("noshell", &[80]),
+    ("port8080", &[8080]),
+    ("silent", &[80]),
+    ("slow", &[80]),
     // Web servers and what runs in a browser.
     ("adminer", &[8080]),
     ("caddy", &[80, 443]),

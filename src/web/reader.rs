@@ -10,7 +10,7 @@ use actix_web::http::header;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 
 use super::csrf;
-use super::page::{AccountCard, Lang, Menu, Notice, Page, Simulated, Theme};
+use super::page::{AccountCard, Lang, Menu, Notice, Page, Theme};
 use crate::accounts::model::Role;
 use crate::app::App;
 use crate::error::Error;
@@ -114,10 +114,7 @@ impl Reader {
             menu,
             csrf_token: self.csrf_token.clone(),
             notice: if self.htmx { None } else { self.take_notice() },
-            simulated: Simulated {
-                machines: self.app.compute.simulated(),
-                containers: self.app.cluster.simulated(),
-            },
+            simulated: self.app.simulated(),
             here: self.here.clone(),
         }
     }

@@ -116,6 +116,34 @@ async fn every_error_is_guarded() {
 }
 
 #[actix_web::test]
+async fn every_error_has_a_number_and_tells_nothing_of_the_inside() {
+    let app = TestApp::new().await;
+    let admin = app.admin().await;
+    let id = app.running(&admin, "lab-1").await;
+    let cross = admin.post_request("/profile/name", &[]).await.header("sec-fetch-site", "cross-site");
+    // What is nobody's fault but ours.
+    app.database.sql("RENAME TABLE strays TO lost");
+    let mut numbers = BTreeSet::new();
+    for (status, answer) in [
+        (404, admin.get("/no/such/page").await),
+        (403, admin.send(cross).await),
+        (409, admin.press("start", &id).await),
+        (500, admin.get("/admin/cloud").await),
+    ] {
+        let page = answer.is(status);
+        assert_eq!(page.said(".fail__code"), status.to_string());
+        assert!(!page.said("h1").is_empty() && page.has(".fail__links a"), "{}", page.main());
+        assert!(numbers.insert(uuid::Uuid::parse_str(&page.said(".fail__id code")).unwrap()));
+        for inside in ["strays", "SELECT", "diesel", "token"] {
+            assert!(!page.main().contains(inside), "{inside}: {}", page.main());
+        }
+    }
+    let toast = admin.get_part("/admin/cloud").await.is(500);
+    assert!(uuid::Uuid::parse_str(&toast.said("[data-toast] code")).is_ok());
+    assert!(!toast.body().contains("strays"));
+}
+
+#[actix_web::test]
 async fn health_is_for_everybody_and_guarded() {
     let app = TestApp::new().await;
     for path in ["/health", "/health/live", "/health/ready"] {

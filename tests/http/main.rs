@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what is not as expected fails the test, in helpers too")]
 
 mod accounts;
+mod applications;
 mod headers;
 mod hostile;
 mod i18n;

@@ -106,6 +106,48 @@ async fn a_database_that_was_killed_is_told_and_recovered_from() {
 }
 
 #[actix_web::test]
+async fn a_database_that_restarts_under_load_costs_pages_of_503_only() {
+    let mut server = Server::start();
+    let app = portal(&server).await;
+    let student = app.student().await;
+    let id = app.running(&student, "lab-1").await;
+    let tabs: Vec<Person> = (0..12).map(|_| student.again()).collect();
+    let over = std::cell::Cell::new(false);
+    // Each tab asks for one page after the other until it has seen the portal well again.
+    let load = futures::future::join_all(tabs.iter().map(async |tab| {
+        let (mut fine, mut told) = (0, 0);
+        loop {
+            let ended = over.get();
+            let page = tab.get("/instances").await;
+            match page.status.as_u16() {
+                200 => fine += 1,
+                503 => {
+                    assert_eq!(page.said(".fail__code"), "503");
+                    told += 1;
+                }
+                status => panic!("{status}: {}", page.main()),
+            }
+            if ended && page.status == 200 {
+                return (fine, told);
+            }
+        }
+    }));
+    let restart = async {
+        until("some load", async || app.portal.app.db.state().0.gt(&0).then_some(())).await;
+        server.kill();
+        // For as long as it takes to be noticed by a request that comes now.
+        student.get("/dashboard").await.is(503);
+        server.start_again();
+        over.set(true);
+    };
+    let (counts, ()) = futures::future::join(load, restart).await;
+    assert!(counts.iter().all(|(fine, _)| *fine > 0), "{counts:?}");
+    assert!(counts.iter().any(|(_, told)| *told > 0), "{counts:?}");
+    assert_eq!(student.status(&id).await, "active");
+    drop(app);
+}
+
+#[actix_web::test]
 async fn a_database_that_hangs_is_told_and_recovered_from() {
     let mut server = Server::start();
     let app = portal(&server).await;

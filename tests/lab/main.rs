@@ -11,6 +11,7 @@
 
 mod crash;
 mod life;
+mod login;
 mod outage;
 mod quota;
 mod scale;

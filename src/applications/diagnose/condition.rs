@@ -55,9 +55,7 @@ pub fn is_image(reason: &str) -> bool {
 /// Pods of the wanted revision that are to stay. One that has ended for good (evicted) is replaced by another.
 pub fn current(seen: &Observed) -> impl Iterator<Item = &PodSeen> {
     let revision = seen.deployment.as_ref().map(|deployment| deployment.revision);
-    seen.pods
-        .iter()
-        .filter(move |pod| Some(pod.revision) == revision && !pod.deleting && !ended_for_good(pod))
+    seen.pods.iter().filter(move |pod| Some(pod.revision) == revision && !pod.deleting && !ended_for_good(pod))
 }
 
 fn ended_for_good(pod: &PodSeen) -> bool {
@@ -107,8 +105,13 @@ fn replica_failure(message: &str) -> Trouble {
 fn trouble_of(pod: &PodSeen) -> Option<Trouble> {
     if let Some(words) = &pod.waiting {
         return match words.reason.as_str() {
-            "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError"
-            | "RegistryUnavailable" | "SignatureValidationFailed" => {
+            "ErrImagePull"
+            | "ImagePullBackOff"
+            | "InvalidImageName"
+            | "ErrImageNeverPull"
+            | "ImageInspectError"
+            | "RegistryUnavailable"
+            | "SignatureValidationFailed" => {
                 Some(Trouble { reason: image_reason(words), ..Trouble::new("", &words.message) })
             }
             "CrashLoopBackOff" => Some(crash(pod.ended.as_ref(), &words.message)),

@@ -17,7 +17,9 @@ use crate::quotas;
 use crate::schema::{application_configs, applications};
 
 pub mod configs;
+pub mod progress;
 mod requests;
+pub mod seen;
 
 pub use configs::Deployed;
 pub use requests::{NewApplication, Redeployment, Refusal};
@@ -161,6 +163,8 @@ pub struct Application {
     pub deployed_revision: Option<u32>,
     observed: Option<String>,
     pub since: Option<NaiveDateTime>,
+    /// When what the cluster said last is to be judged anew.
+    pub look_at: Option<NaiveDateTime>,
     pub version: u32,
     pub created_at: NaiveDateTime,
     pub updated_at: NaiveDateTime,
@@ -213,6 +217,11 @@ pub const DELETED_OUTSIDE: &str = "deleted_outside";
 /// The reason of a row whose Deployment is gone without our doing.
 pub const VANISHED: &str = "vanished";
 
+/// Reasons of a row whose deployment was refused: what had been made of it is being removed, or is.
+pub const REFUSED: [&str; 2] = ["deploy_failed", "quota"];
+/// The reason of a row whose request the cluster has not answered.
+pub const WAITING: &str = "waiting_for_cluster";
+
 /// Rows on one page of the list.
 pub const PAGE: i64 = 30;
 
@@ -248,6 +257,13 @@ impl Application {
     /// Whether it is on its way from one state to another.
     pub fn is_unsettled(&self) -> bool {
         self.status() == Status::Pending || self.transition.is_some()
+    }
+
+    /// Whether a deployment was refused, and what there was before is being put back.
+    pub fn is_turning_back(&self) -> bool {
+        !self.transition_accepted
+            && matches!(self.transition(), Some(Transition::Deploying | Transition::Redeploying))
+            && self.reason.as_deref().is_some_and(|reason| REFUSED.contains(&reason))
     }
 
     /// What can be asked of it now.

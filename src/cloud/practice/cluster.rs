@@ -448,7 +448,7 @@ impl Cluster for PracticeCluster {
             let run = pod.run(wanted.previous, now);
             let run =
                 run.ok_or_else(|| CloudError::NotFound(format!("container app in pod {} has no such run", pod.name)))?;
-            Ok((tell::log(pod, run), run.number, run.to == now))
+            Ok::<_, CloudError>((tell::log(pod, run), run.number, run.to == now))
         });
         let (mut lines, run, goes_on) = found.await??;
         let surplus = lines.len().saturating_sub(request.tail as usize);
@@ -461,13 +461,19 @@ impl Cluster for PracticeCluster {
         Ok(lines.boxed())
     }
 
-    async fn listeners(&self, owner: AppOwner, pod: &str, _: &[u16], limit: Duration) -> Result<Listeners, CloudError> {
+    async fn listeners(
+        &self,
+        owner: AppOwner,
+        pod: &str,
+        likely: &[u16],
+        limit: Duration,
+    ) -> Result<Listeners, CloudError> {
         let asked = async {
             self.faults.before(Step::Listeners).await?;
-            let name = pod.to_owned();
+            let (name, likely) = (pod.to_owned(), likely.to_vec());
             self.read(move |state, now| {
                 let stopped = || CloudError::Conflict(format!("the container of pod {name} does not run"));
-                pod_of(state, owner, &name)?.listeners(now).ok_or_else(stopped)
+                pod_of(state, owner, &name)?.listeners(&likely, now).ok_or_else(stopped)
             })
             .await?
         };

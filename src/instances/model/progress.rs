@@ -157,11 +157,8 @@ const SWEPT: i64 = 1000;
 /// The database's.
 pub fn sweep(conn: &mut MysqlConnection, now: NaiveDateTime) -> QueryResult<usize> {
     let before = now - chrono::Duration::days(KEPT_DAYS);
-    // Ids are UUIDv7: their first 48 bits are the milliseconds at which they were made, and the primary key is in that order.
-    let milliseconds = u64::try_from(before.and_utc().timestamp_millis()).unwrap_or(0);
-    let first_kept = (u128::from(milliseconds) << 80).to_be_bytes().to_vec();
     let events = diesel::sql_query("DELETE FROM instance_events WHERE id < ? ORDER BY id LIMIT ?")
-        .bind::<Binary, _>(first_kept)
+        .bind::<Binary, _>(crate::ids::first_at(before))
         .bind::<BigInt, _>(SWEPT)
         .execute(conn)?;
     // The rows' other events go with them.

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod database;
+pub mod gate;
 pub mod map;
 pub mod person;
 pub mod portal;

@@ -12,24 +12,26 @@ use actix_web::rt::System;
 use chrono::NaiveDate;
 use fast_cloud::accounts::model::{Account, NewAccount, Role};
 use fast_cloud::accounts::password;
-use fast_cloud::app::{self, App};
-use fast_cloud::cloud::practice::{Fault, PracticeCompute};
+use fast_cloud::app::{self, App, Clouds};
+use fast_cloud::cloud::practice::{Fault, PracticeCluster, PracticeCompute};
 use fast_cloud::config::Config;
 use fast_cloud::db::{self, Db};
 use fast_cloud::instance_templates::model::InstanceTemplate;
 use fast_cloud::instances::sync::{Scope, Summary, run_once};
+use fast_cloud::registry::practice::PracticeImages;
 use fast_cloud::settings::Shared;
 use fast_cloud::{operations, sync};
 use tokio::sync::{Notify, OnceCell, oneshot};
 
 use super::database::{Database, Folder};
+use super::gate::Gate;
 use super::person::{PASSWORD, Person};
 use super::until;
 
 /// What a test wants of its portal.
 pub struct Setup {
     pub config: Config,
-    /// How long a pretended machine takes to be built.
+    /// How long a pretended machine takes to be built; a pretended rollout takes half of it.
     pub build: Duration,
     /// Machines that the practice cloud takes in all.
     pub limit: Option<u32>,
@@ -92,14 +94,15 @@ pub struct Portal {
 }
 
 impl Portal {
-    fn start(mut config: Config, database: &Database, compute: Arc<PracticeCompute>) -> Self {
+    fn start(mut config: Config, database: &Database, compute: Arc<PracticeCompute>, cluster: Arc<Gate>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         config.server.listen = listener.local_addr().unwrap();
         let base = format!("http://{}", config.server.listen);
         let shared = Shared::load(&mut database.connect()).unwrap();
         let timeout = Duration::from_secs(config.database.timeout_seconds);
         let db = Db::new(&database.url, config.database.pool_size, timeout);
-        let app = App::new(config, db, compute, shared);
+        let images = Arc::new(PracticeImages::new(&config.registries).unwrap());
+        let app = App::new(config, db, Clouds { compute, cluster, images }, shared);
         let (send, started) = std::sync::mpsc::channel();
         let thread = {
             let app = app.clone();
@@ -128,10 +131,14 @@ impl Drop for Portal {
 pub struct TestApp {
     pub portal: Portal,
     pub cloud: Arc<PracticeCompute>,
+    pub cluster: Arc<PracticeCluster>,
+    /// Before the cluster, as the portal sees it.
+    pub gate: Arc<Gate>,
     pub database: Database,
     config: Config,
     people: AtomicU32,
-    _folder: Folder,
+    build: Duration,
+    folder: Folder,
 }
 
 impl TestApp {
@@ -151,13 +158,16 @@ impl TestApp {
             compute = compute.with_limit(limit);
         }
         let cloud = Arc::new(compute);
+        let build = setup.build;
+        let cluster = Arc::new(PracticeCluster::new(folder.path(), build / 2).unwrap());
+        let gate = Arc::new(Gate::new(cluster.clone()));
         let database = setup.database.unwrap_or_else(Database::new);
         db::migrate(&database.url).unwrap();
         InstanceTemplate::seed(&mut database.connect(), &setup.config.instance_templates).unwrap();
-        let portal = Portal::start(setup.config.clone(), &database, cloud.clone());
+        let portal = Portal::start(setup.config.clone(), &database, cloud.clone(), gate.clone());
         sync::take_catalogue(&portal.app).await.unwrap();
-        let mut app =
-            Self { portal, cloud, database, config: setup.config, people: AtomicU32::new(0), _folder: folder };
+        let people = AtomicU32::new(0);
+        let mut app = Self { portal, cloud, cluster, gate, database, config: setup.config, people, build, folder };
         if setup.worker {
             app.work();
         }
@@ -166,9 +176,22 @@ impl TestApp {
 
     /// A second portal process on the same database and cloud, its worker running.
     pub fn second_portal(&self) -> Portal {
-        let mut portal = Portal::start(self.config.clone(), &self.database, self.cloud.clone());
+        let mut portal = self.idle_portal();
         portal.loops = Some(Loops::start(&portal.app, true, false));
         portal
+    }
+
+    /// The same with worker and sync, as the program does.
+    pub fn whole_second_portal(&self) -> Portal {
+        let mut portal = self.idle_portal();
+        portal.loops = Some(Loops::start(&portal.app, true, true));
+        portal
+    }
+
+    /// Each process has watches of its own.
+    fn idle_portal(&self) -> Portal {
+        let cluster = Arc::new(PracticeCluster::new(self.folder.path(), self.build / 2).unwrap());
+        Portal::start(self.config.clone(), &self.database, self.cloud.clone(), Arc::new(Gate::new(cluster)))
     }
 
     /// Starts the worker; the sync runs where a test says so ([`Self::compare`]).

@@ -97,17 +97,34 @@ impl Setup {
         portal
     }
 
-    /// Starts it.
-    pub fn spawn(&self, home: &Home) -> Portal {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let (out, err) = (home.path().join(format!("out-{port}")), home.path().join(format!("log-{port}")));
+    pub fn without(mut self, key: &str) -> Self {
+        self.env.retain(|(there, _)| there != key);
+        self
+    }
+
+    fn command(&self, home: &Home) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fast-cloud"));
         // Only what is said here: whoever runs the tests may have a cloud of their own in the environment.
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
-        command.env("FASTCLOUD_SERVER__LISTEN", format!("127.0.0.1:{port}"));
         command.env("FASTCLOUD_DATA__DIR", home.path().join("data"));
         command.current_dir(home.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `check`: whether all works, and what it prints.
+    pub fn check(&self, home: &Home) -> (bool, String) {
+        let output = self.command(home).arg("check").output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).unwrap())
+    }
+
+    /// Starts it.
+    pub fn spawn(&self, home: &Home) -> Portal {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (out, err) = (home.path().join(format!("out-{port}")), home.path().join(format!("log-{port}")));
+        let mut command = self.command(home);
+        command.env("FASTCLOUD_SERVER__LISTEN", format!("127.0.0.1:{port}"));
         command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
         let child = std::sync::Mutex::new(command.spawn().unwrap());
         Portal { child, base: format!("http://127.0.0.1:{port}"), out, err }

@@ -16,6 +16,7 @@ pub struct Stack {
     pub cloud: String,
     http: Client,
     token: String,
+    user: String,
     catalogue: Value,
     pub project: String,
     clouds_yaml: std::path::PathBuf,
@@ -72,6 +73,7 @@ impl Stack {
             cloud: cloud.to_owned(),
             http,
             token,
+            user: body["token"]["user"]["id"].as_str().unwrap_or_default().to_owned(),
             project: body["token"]["project"]["id"].as_str().unwrap_or_default().to_owned(),
             catalogue: body["token"]["catalog"].clone(),
             clouds_yaml: clouds_yaml.to_owned(),
@@ -162,6 +164,29 @@ impl Stack {
 
     pub async fn delete_floating_address(&self, id: &str) {
         self.neutron(Method::DELETE, &format!("/floatingips/{id}")).await;
+    }
+
+    fn application_credentials(&self) -> String {
+        format!("{}/users/{}/application_credentials", self.endpoint("identity"), self.user)
+    }
+
+    /// Makes an application credential; its id and secret.
+    pub async fn create_application_credential(&self, name: &str) -> (String, String) {
+        let body = json!({"application_credential": {"name": name}});
+        let (status, body) = self.call(Method::POST, self.application_credentials(), Some(body)).await;
+        assert!(status.is_success(), "{status} {body}");
+        let text = |key: &str| body["application_credential"][key].as_str().unwrap().to_owned();
+        (text("id"), text("secret"))
+    }
+
+    pub async fn delete_application_credential(&self, id: &str) {
+        let (status, body) = self.call(Method::DELETE, format!("{}/{id}", self.application_credentials()), None).await;
+        assert!(status.is_success(), "{status} {body}");
+    }
+
+    /// A value of the login's `auth`.
+    pub fn auth(&self, key: &str) -> String {
+        entry(&self.clouds_yaml, &self.cloud).unwrap()["auth"][key].as_str().unwrap_or_default().to_owned()
     }
 
     /// Sets how many instances the project may have, as the admin; returns how many it could.

@@ -15,16 +15,20 @@ const PORTS: &[(&str, u16)] = &[
     ("flask", 5000),
     ("ghost", 2368),
     ("grafana", 3000),
+    ("hello", 80),
     ("httpd", 80),
     ("influxdb", 8086),
     ("jenkins", 8080),
     ("jetty", 8080),
     ("joomla", 80),
+    ("loopback", 80),
+    ("loud", 80),
     ("mariadb", 3306),
     ("memcached", 11211),
     ("mislabelled", 8080),
     ("mongo", 27017),
     ("mongo-express", 8081),
+    ("multi", 80),
     ("mysql", 3306),
     ("n8n", 5678),
     ("nats", 4222),
@@ -33,6 +37,9 @@ const PORTS: &[(&str, u16)] = &[
     ("nextjs", 3000),
     ("nginx", 80),
     ("node", 3000),
+    ("noexpose", 80),
+    ("nonroot", 8080),
+    ("noshell", 80),
     ("phpmyadmin", 80),
     ("port8080", 8080),
     ("postgres", 5432),
@@ -40,6 +47,7 @@ const PORTS: &[(&str, u16)] = &[
     ("redis", 6379),
     ("redmine", 3000),
     ("registry", 5000),
+    ("slow", 80),
     ("solr", 8983),
     ("tomcat", 8080),
     ("traefik", 80),
@@ -66,6 +74,17 @@ const SHELLS: &[&str] = &[
     "ubuntu",
 ];
 
+/// Where a program listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ears {
+    Open(u16),
+    /// On 127.0.0.1 only.
+    Loopback(u16),
+    /// A while after its start.
+    Late(u16),
+    Nowhere,
+}
+
 /// What comes of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Behaviour {
@@ -79,8 +98,8 @@ pub(super) enum Behaviour {
     Foreign,
     /// Ends at once, again and again.
     Ends { exit_code: i32, reason: &'static str },
-    /// Runs and listens there; None: nowhere.
-    Runs { port: Option<u16>, loopback: bool },
+    /// Runs and listens there, or nowhere.
+    Runs(Ears),
 }
 
 impl Behaviour {
@@ -99,19 +118,24 @@ impl Behaviour {
             _ if name.starts_with("exit0") => Self::Ends { exit_code: 0, reason: "Completed" },
             _ if name.starts_with("hog") => Self::Ends { exit_code: 137, reason: "OOMKilled" },
             _ if SHELLS.contains(&name) => Self::Ends { exit_code: 0, reason: "Completed" },
-            _ if name.starts_with("silent") => Self::Runs { port: None, loopback: false },
-            _ if name.starts_with("loopback") => Self::Runs { port: Some(asked), loopback: true },
-            // As in the lab: it goes by the variable.
-            "hello" => {
-                let port = env("PORT").and_then(|text| text.parse().ok()).unwrap_or(80);
-                Self::Runs { port: Some(port), loopback: false }
-            }
+            _ if name.starts_with("silent") => Self::Runs(Ears::Nowhere),
             _ => {
                 let usual = PORTS.iter().find(|(known, _)| *known == name).map_or(asked, |(_, port)| *port);
-                Self::Runs { port: Some(usual), loopback: false }
+                Self::Runs(match name {
+                    _ if name.starts_with("loopback") => Ears::Loopback(usual),
+                    "slow" => Ears::Late(usual),
+                    // As in the lab: it goes by the variable.
+                    "hello" => Ears::Open(env("PORT").and_then(|text| text.parse().ok()).unwrap_or(usual)),
+                    _ => Ears::Open(usual),
+                })
             }
         }
     }
+}
+
+/// Whether there is a shell in it, by which the portal can read the table of sockets.
+pub(super) fn has_shell(image: &str) -> bool {
+    name(image) != "noshell"
 }
 
 /// The last part of a reference, without tag and digest: `nginx` of `docker.io/library/nginx:1.27@sha256:…`.
@@ -187,7 +211,7 @@ mod tests {
 
     #[test]
     fn the_name_decides() {
-        let listens = |port| Behaviour::Runs { port: Some(port), loopback: false };
+        let listens = |port| Behaviour::Runs(Ears::Open(port));
         for (image, behaviour) in [
             ("hello:1", listens(80)),
             ("docker.io/library/hello:2", listens(80)),
@@ -198,8 +222,10 @@ mod tests {
             ("me/anything:v1", listens(1234)),
             ("port8080", listens(8080)),
             ("mislabelled", listens(8080)),
-            ("silent:1", Behaviour::Runs { port: None, loopback: false }),
-            ("loopback", Behaviour::Runs { port: Some(1234), loopback: true }),
+            ("silent:1", Behaviour::Runs(Ears::Nowhere)),
+            ("loopback:1", Behaviour::Runs(Ears::Loopback(80))),
+            ("me/loopback-dev", Behaviour::Runs(Ears::Loopback(1234))),
+            ("slow:1", Behaviour::Runs(Ears::Late(80))),
             ("crash:1", Behaviour::Ends { exit_code: 1, reason: "Error" }),
             ("exit0", Behaviour::Ends { exit_code: 0, reason: "Completed" }),
             ("busybox", Behaviour::Ends { exit_code: 0, reason: "Completed" }),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::image::{self, Behaviour};
+use super::image::{self, Behaviour, Ears};
 use crate::cloud::cluster::{Ended, Listeners, PodSeen, Unschedulable, Words};
 
 /// Thousandths of a processor, and megabytes, that the only node has.
@@ -104,6 +104,11 @@ impl Pod {
         self.after(4)
     }
 
+    /// When one that takes long to start listens.
+    fn late_at(&self) -> DateTime<Utc> {
+        self.after(12)
+    }
+
     fn is_schedulable(&self) -> bool {
         self.unschedulable().is_none()
     }
@@ -119,11 +124,12 @@ impl Pod {
 
     /// When it becomes ready; None: never.
     pub(super) fn ready_at(&self) -> Option<DateTime<Utc>> {
-        let answers = match self.behaviour() {
-            Behaviour::Runs { port, loopback } => !loopback && port == Some(self.template.internal_port),
-            _ => false,
+        let at = match self.behaviour() {
+            Behaviour::Runs(Ears::Open(port)) if port == self.template.internal_port => self.settled_at(),
+            Behaviour::Runs(Ears::Late(port)) if port == self.template.internal_port => self.late_at(),
+            _ => return None,
         };
-        (answers && self.config_error.is_none() && self.is_schedulable()).then(|| self.settled_at())
+        (self.config_error.is_none() && self.is_schedulable()).then_some(at)
     }
 
     pub(super) fn is_ready(&self, now: DateTime<Utc>) -> bool {
@@ -259,12 +265,18 @@ impl Pod {
         seen
     }
 
-    /// What listens in it; None: it does not run.
-    pub(super) fn listeners(&self, now: DateTime<Utc>) -> Option<Listeners> {
+    /// What listens in it; None: it does not run. Where there is no shell, the `likely` ports are tried from outside.
+    pub(super) fn listeners(&self, likely: &[u16], now: DateTime<Utc>) -> Option<Listeners> {
         let Moment::Running { .. } = self.moment(now) else { return None };
-        let mut listeners = Listeners { complete: true, ..Listeners::default() };
-        if let Behaviour::Runs { port, loopback } = self.behaviour() {
-            *(if loopback { &mut listeners.loopback } else { &mut listeners.open }) = port.into_iter().collect();
+        let mut listeners = Listeners { complete: image::has_shell(&self.template.image), ..Listeners::default() };
+        match self.behaviour() {
+            Behaviour::Runs(Ears::Open(port)) => listeners.open.push(port),
+            Behaviour::Runs(Ears::Late(port)) if now >= self.late_at() => listeners.open.push(port),
+            Behaviour::Runs(Ears::Loopback(port)) => listeners.loopback.push(port),
+            _ => {}
+        }
+        if !listeners.complete {
+            listeners.open.retain(|port| likely.contains(port));
         }
         Some(listeners)
     }
@@ -319,13 +331,29 @@ mod tests {
         assert_eq!((started.phase.as_str(), started.running_since, started.ready), ("Running", Some(at(2_000)), false));
         assert!(started.digest.is_some() && started.waiting.is_none());
         assert!(!pod.is_ready(at(3_999)) && pod.is_ready(at(4_000)));
-        assert_eq!(pod.listeners(at(1_999)), None);
-        assert_eq!(pod.listeners(at(2_000)).map(|found| found.open), Some(vec![80]));
+        assert_eq!(pod.listeners(&[], at(1_999)), None);
+        assert_eq!(pod.listeners(&[], at(2_000)).map(|found| found.open), Some(vec![80]));
         assert_eq!(
             pod.run(false, at(9_000)).map(|run| (run.number, run.from, run.to)),
             Some((0, at(2_000), at(9_000)))
         );
         assert!(pod.run(true, at(9_000)).is_none());
+    }
+
+    #[test]
+    fn a_slow_one_listens_late() {
+        let pod = pod("slow:1");
+        assert_eq!(pod.listeners(&[], at(11_999)), Some(Listeners { complete: true, ..Listeners::default() }));
+        assert!(!pod.is_ready(at(11_999)) && pod.is_ready(at(12_000)));
+        assert_eq!(pod.listeners(&[], at(12_000)).map(|found| found.open), Some(vec![80]));
+    }
+
+    #[test]
+    fn one_without_a_shell_is_tried_from_outside() {
+        let pod = pod("noshell:1");
+        let found = |likely| pod.listeners(likely, at(4_000)).map(|found| (found.open, found.complete));
+        assert_eq!(found(&[8080, 80]), Some((vec![80], false)));
+        assert_eq!(found(&[8080]), Some((vec![], false)));
     }
 
     #[test]

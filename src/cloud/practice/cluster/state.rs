@@ -121,22 +121,28 @@ impl Namespace {
         let ids: Vec<ApplicationId> = self.apps.keys().copied().collect();
         for id in ids {
             // Deleting makes room for a new one, and a new one that is ready for deleting.
-            loop {
-                let Some(app) = self.apps.get_mut(&id) else { break };
-                let deleted = app.delete_surplus(at);
-                let Some(fresh) = app.missing_pod(at, pace) else {
-                    app.made_all();
-                    if deleted { continue } else { break }
-                };
-                let refusal = self.refusal(&fresh.name, fresh.template.cpu_millis, fresh.template.memory_mb);
-                let Some(app) = self.apps.get_mut(&id) else { break };
-                if let Some(message) = refusal {
-                    app.refused(&message, at);
-                    break;
-                }
+            while self.control_once(id, at, pace) {}
+        }
+    }
+
+    /// One step of it; says whether there may be another one.
+    fn control_once(&mut self, id: ApplicationId, at: DateTime<Utc>, pace: Pace) -> bool {
+        let Some(app) = self.apps.get_mut(&id) else { return false };
+        let deleted = app.delete_surplus(at);
+        let Some(fresh) = app.missing_pod(at, pace) else {
+            app.made_all();
+            return deleted;
+        };
+        let refusal = self.refusal(&fresh.name, fresh.template.cpu_millis, fresh.template.memory_mb);
+        let Some(app) = self.apps.get_mut(&id) else { return false };
+        match refusal {
+            Some(message) => app.refused(&message, at),
+            None => {
                 app.add(fresh, at);
+                return true;
             }
         }
+        false
     }
 }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::app::App;
-use super::image::{self, Behaviour};
+use super::image::{self, Behaviour, Ears};
 use super::pod::{Moment, Pod, Run};
 use crate::cloud::cluster::{ClusterEvent, LogLine};
 
@@ -58,7 +58,7 @@ fn of_pod(pod: &Pod, namespace: &str, now: DateTime<Utc>) -> Vec<ClusterEvent> {
                 last.count = restarts.max(1);
             }
         }
-        (Moment::Running { .. }, Behaviour::Runs { .. }) if !pod.is_ready(now) && now >= pod.settled_at() => {
+        (Moment::Running { .. }, Behaviour::Runs(_)) if !pod.is_ready(now) && now >= pod.settled_at() => {
             let port = pod.template.internal_port;
             let message = format!("Readiness probe failed: dial tcp 10.244.0.2:{port}: connect: connection refused");
             tell("Unhealthy", message, true, pod.settled_at());
@@ -90,12 +90,12 @@ pub(super) fn events(app: &App, namespace: &str, now: DateTime<Utc>) -> Vec<Clus
 pub(super) fn log(pod: &Pod, run: Run) -> Vec<LogLine> {
     let image = &pod.template.image;
     let lines: Vec<Vec<u8>> = match (pod.behaviour(), image::name(image)) {
-        (Behaviour::Runs { .. }, "loud") => loud(),
-        (Behaviour::Runs { port, loopback }, _) => {
-            let place = if loopback { "127.0.0.1" } else { "0.0.0.0" };
-            let listens = match port {
-                Some(port) => format!("Listening on {place}:{port}"),
-                None => "Working. This program does not listen on any port.".to_owned(),
+        (Behaviour::Runs(_), "loud") => loud(),
+        (Behaviour::Runs(ears), _) => {
+            let listens = match ears {
+                Ears::Open(port) | Ears::Late(port) => format!("Listening on 0.0.0.0:{port}"),
+                Ears::Loopback(port) => format!("Listening on 127.0.0.1:{port}"),
+                Ears::Nowhere => "Working. This program does not listen on any port.".to_owned(),
             };
             vec![format!("Starting {image}"), format!("Simulated by the practice cloud as {}", pod.name), listens]
                 .into_iter()
