@@ -44,6 +44,10 @@ fn order(name: &str, image: &str) -> NewApplication {
     }
 }
 
+fn with_secret(name: &str) -> NewApplication {
+    NewApplication { secrets: vec![("TOKEN".to_owned(), "hunter42".into())], ..order(name, "hello:1") }
+}
+
 fn change(image: &str) -> Redeployment {
     Redeployment {
         image: image.to_owned(),
@@ -168,6 +172,12 @@ async fn parts(app: &TestApp, id: ApplicationId) -> Vec<String> {
 async fn nothing_is_left(app: &TestApp) {
     let objects = app.cluster.objects().await.unwrap();
     assert!(objects.is_empty(), "{objects:?}");
+}
+
+async fn nothing_of_it_is_left(app: &TestApp, id: ApplicationId) {
+    let objects = app.cluster.objects().await.unwrap();
+    let left: Vec<&String> = objects.iter().filter(|object| object.contains(&object_name(id))).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 fn host(label: &str) -> String {
@@ -375,14 +385,11 @@ async fn a_refusal_at_any_step_of_creation_leaves_nothing() {
         let words = "admission webhook \"policy\" denied the request".to_owned();
         let error = if quota { CloudError::QuotaExceeded(words.clone()) } else { CloudError::Rejected(words.clone()) };
         app.cluster.script(ClusterFault::Step(step, error));
-        let new = NewApplication {
-            secrets: vec![("TOKEN".to_owned(), "hunter42".into())],
-            ..order(&format!("app {number}"), "hello:1")
-        };
+        let new = with_secret(&format!("app {number}"));
         let id = me.try_deploy(&new).unwrap();
         let row = me.fails(id, if quota { "quota" } else { "deploy_failed" }).await;
         assert_eq!((row.reason_text, row.deployed_revision), (Some(words), None), "{step:?}");
-        nothing_is_left(&app).await;
+        nothing_of_it_is_left(&app, id).await;
         assert_eq!(app.cluster.heal(), 0, "the fault was met");
         assert_eq!(me.happened(id), ["requested", "failed"]);
         // What was entered is not lost: the same again works, secrets and all.
@@ -735,10 +742,7 @@ async fn a_process_that_dies_at_any_step_of_creation_is_made_up_for() {
     );
     for (number, (step, side)) in deaths().into_iter().enumerate() {
         app.gate.close(step, side);
-        let new = NewApplication {
-            secrets: vec![("TOKEN".to_owned(), "hunter42".into())],
-            ..order(&format!("app {number}"), "hello:1")
-        };
+        let new = with_secret(&format!("app {number}"));
         let id = Somebody { app: &app, account }.try_deploy(&new).unwrap();
         app.gate.reached().await;
         app.stop_working();
@@ -760,7 +764,7 @@ async fn one_whose_creation_died_at_any_step_can_be_removed_whole() {
     let account = somebody(&app).await.account;
     for (step, side) in deaths() {
         app.gate.close(step, side);
-        let id = Somebody { app: &app, account }.deploy("blog", "hello:1");
+        let id = Somebody { app: &app, account }.try_deploy(&with_secret("blog")).unwrap();
         app.gate.reached().await;
         app.stop_working();
         leases_run_out(&app);

@@ -103,7 +103,9 @@ fn secret_order(app: &App, plan: &Plan) -> Result<Option<SecretOrder>, Halt> {
             keep.push(name.clone());
         }
     }
-    Ok((!keep.is_empty()).then_some(SecretOrder { set, keep }))
+    // With nothing to keep it goes; in a first deployment there is none.
+    let needed = !keep.is_empty() || plan.deployed.is_some();
+    Ok(needed.then_some(SecretOrder { set, keep }))
 }
 
 fn order(app: &App, row: &Application, config: &Deployed) -> DeployOrder {
