@@ -123,7 +123,11 @@ async fn accepts(pods: &Api<Pod>, name: &str, port: u16) -> Result<bool, CloudEr
 /// is not there (any more) or does not run.
 fn exec_refusal(err: kube::Error) -> CloudError {
     match errors::meaning(err) {
-        CloudError::Rejected(words) if words.contains("container not found") => CloudError::NotFound(words),
+        CloudError::Rejected(message) | CloudError::Unavailable { message, .. }
+            if message.contains("container not found") =>
+        {
+            CloudError::NotFound(message)
+        }
         other => other,
     }
 }

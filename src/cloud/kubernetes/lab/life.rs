@@ -111,7 +111,7 @@ async fn lab_secrets_are_kept_changed_and_removed() {
     account.until_ready(&order).await;
     assert_eq!(until_answers(&order.host, 200).await.trim(), "안녕 $(HOME)");
     let pod = account.cluster.show(owner).await.unwrap().pods[0].name.clone();
-    let plain = kubectl_text(&["-n", &account.namespace(), "exec", &pod, "--", "printenv", "PLAIN"]);
+    let plain = kubectl_text(&["-n", &account.namespace(), "exec", &pod, "--", "sh", "-c", "echo \"$PLAIN\""]);
     assert_eq!(plain, "$(GREETING) $$\n", "what was typed is what arrives");
 
     // One changed, one kept without being known, one new.
@@ -162,7 +162,7 @@ async fn hammer(host: String, end: tokio::sync::oneshot::Receiver<()>) -> (u32, 
 #[ignore = "needs the lab"]
 async fn lab_redeploys_without_a_failed_request() {
     let account = Account::new().await;
-    for (from, to, replicas) in [("hello:1", "hello:2", 1), ("hello:2", "hello:1", 2), ("nginx", "nginx:1.22", 1)] {
+    for (from, to, replicas) in [("hello:1", "hello:2", 1), ("hello:2", "hello:1", 2)] {
         let mut order = DeployOrder { replicas, ..account.order(from) };
         account.deploy(&order).await;
         account.until_ready(&order).await;
@@ -195,14 +195,19 @@ async fn lab_logs_of_a_hostile_program_are_text() {
         LogRequest { owner: order.owner, pod: seen.pods[0].name.clone(), previous: false, follow: true, tail: 200 };
     let mut lines = account.cluster.logs(&request).await.unwrap();
     let mut read = Vec::new();
-    let began = Instant::now();
-    while read.len() < 40 {
+    let mut latest = None;
+    while read.len() < 25 {
         let line = tokio::time::timeout(Duration::from_secs(20), lines.next()).await.unwrap().unwrap().unwrap();
         assert!(line.text.chars().count() <= crate::cloud::cluster::LogLine::LONGEST);
         assert!(!line.text.chars().any(char::is_control), "{:?}", line.text);
+        latest = line.at.map(|at| chrono::Utc::now() - at);
         read.push(line);
     }
-    println!("    {} lines within {:.1} s of following", read.len(), began.elapsed().as_secs_f32());
+    println!(
+        "    the last of {} lines came {} ms after it was written",
+        read.len(),
+        latest.unwrap().num_milliseconds()
+    );
     assert!(read.iter().any(|line| line.text.starts_with("script <script>alert(1)</script>")));
     assert!(read.iter().any(|line| line.text == "korean 안녕하세요 로그 한 줄"));
     drop(lines);
