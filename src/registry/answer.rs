@@ -80,7 +80,7 @@ pub(super) fn json<T: DeserializeOwned>(body: &[u8], what: &str) -> Result<T, Re
 /// What stands under a tag or a digest.
 pub(super) enum Document {
     /// One image for several platforms.
-    Index(ImageIndex),
+    Index(Box<ImageIndex>),
     Manifest(Box<ImageManifest>),
 }
 
@@ -101,7 +101,7 @@ impl Document {
             return Err(RegistryError::Unreadable(format!("a manifest of version {}", shape.schema_version)));
         }
         match (shape.manifests.is_some(), shape.config.is_some() || shape.layers.is_some()) {
-            (true, false) => Ok(Self::Index(json(body, "the index")?)),
+            (true, false) => Ok(Self::Index(Box::new(json(body, "the index")?))),
             (false, true) => Ok(Self::Manifest(Box::new(json(body, "the manifest")?))),
             _ => Err(RegistryError::Unreadable("neither an index nor a manifest".to_owned())),
         }

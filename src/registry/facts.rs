@@ -4,7 +4,7 @@ use oci_spec::image::{ImageConfiguration, ImageManifest};
 use serde::{Deserialize, Serialize};
 
 /// Ports at which an image is most likely to speak HTTP, the likeliest first.
-const WEB_PORTS: [u16; 12] = [80, 8080, 3000, 8000, 5000, 8888, 8081, 4000, 5173, 9000, 8090, 443];
+const WEB_PORTS: [u16; 15] = [80, 8080, 3000, 8000, 5000, 8888, 8081, 4000, 5173, 5984, 7474, 8222, 9000, 8090, 443];
 /// More than any image that is meant to be opened in a browser.
 const MAX_PORTS: usize = 32;
 const MAX_USER: usize = 64;

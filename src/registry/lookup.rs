@@ -41,6 +41,7 @@ impl<'a> Lookup<'a> {
     pub(super) async fn run(mut self) -> Result<ImageFacts, RegistryError> {
         let (digest, mut document) = self.first_document().await?;
         let mut offers = Vec::new();
+        let mut is_chosen = false;
         let mut indexes = 0;
         let manifest = loop {
             let index = match document {
@@ -55,11 +56,14 @@ impl<'a> Lookup<'a> {
                 offers = platform::offers(&index);
             }
             let entry = platform::choose(&index, self.cluster)?;
+            is_chosen |= entry.platform().is_some();
             document = self.document(entry).await?;
         };
         let config = self.config(&manifest).await?;
-        if offers.is_empty() {
-            offers = platform::check_config(&config, self.cluster)?;
+        if !is_chosen {
+            // No index has said what it is for.
+            let own = platform::check_config(&config, self.cluster)?;
+            offers = if offers.is_empty() { own } else { offers };
         }
         Ok(ImageFacts::new(digest, &manifest, &config, offers))
     }

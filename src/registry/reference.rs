@@ -227,7 +227,7 @@ mod tests {
             ("", "missing"),
             (" \t\r\n", "missing"),
             (&"a".repeat(10_000), "too_long"),
-            (&"a:".repeat(256), "form"),
+            (&"a:".repeat(256), "tag"),
             (&long_name, "too_long"),
             ("http://nginx", "url"),
             ("https://hub.docker.com/_/nginx", "url"),
