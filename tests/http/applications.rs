@@ -626,7 +626,11 @@ async fn watches_and_the_clock_are_enough() {
     until("the silence to be told", async || (me.row(silent).reason.as_deref() == Some("port_silent")).then_some(()))
         .await;
     until("the silence to count", async || (me.row(silent).status() == Status::Failed).then_some(())).await;
-    let version = me.row(silent).version;
+    until("the last look into it", async || {
+        (app.database.count("operations WHERE state IN ('queued', 'running')") == 0).then_some(())
+    })
+    .await;
+    let version = me.settles(silent, "to be settled", |row| row.look_at.is_none()).await.version;
     sync::run_once(&app.portal.app).await.unwrap();
     sync::look_again(&app.portal.app).await.unwrap();
     assert_eq!(me.row(silent).version, version, "what is settled is not written again");
