@@ -93,7 +93,12 @@ impl Context<'_> {
         let step = |icon, title: String, note: String, broken| RouteStep { icon, title, note, broken };
         vec![
             step("globe", shown.url.clone(), way("address", "address_ready"), false),
-            step("link", format!("{} {}", t("external"), deployed.external_port), way("external_note", "linked"), false),
+            step(
+                "link",
+                format!("{} {}", t("external"), deployed.external_port),
+                way("external_note", "linked"),
+                false,
+            ),
             step("link", format!("{} {}", t("internal"), deployed.internal_port), internal, broken_port),
             step(
                 "container",
@@ -262,7 +267,8 @@ mod tests {
     }
 
     fn seen(pods: Vec<PodSeen>) -> Observed {
-        let owner = AppOwner { portal: uuid::Uuid::nil(), account: AccountId::new(), application: ApplicationId::new() };
+        let owner =
+            AppOwner { portal: uuid::Uuid::nil(), account: AccountId::new(), application: ApplicationId::new() };
         Observed { owner, deployment: None, pods }
     }
 

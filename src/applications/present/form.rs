@@ -37,8 +37,7 @@ impl Context<'_> {
     pub fn edit_form(&self, deployed: &Deployed, typed: &Fields, errors: &Errors) -> Form {
         let or = |name: &str, there: String| if typed.has(name) { typed.get(name).to_owned() } else { there };
         let internal = deployed.internal_port.to_string();
-        let variables: Vec<String> =
-            deployed.variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let variables: Vec<String> = deployed.variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
         // One that the image says may change with the image.
         let guessed = deployed.exposed_ports.first() == Some(&deployed.internal_port);
         let values = Values {

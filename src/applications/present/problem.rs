@@ -49,7 +49,8 @@ impl Context<'_> {
     fn wait(&self, findings: &Findings) -> String {
         let left = findings.retry_at.map(|at| (at.naive_utc() - self.now).num_seconds()).filter(|left| *left > 0);
         let Some(minutes) = left.map(|seconds| (seconds + 59) / 60) else { return String::new() };
-        let (key, number) = if minutes < 120 { ("units.minutes", minutes) } else { ("units.hours", (minutes + 59) / 60) };
+        let (key, number) =
+            if minutes < 120 { ("units.minutes", minutes) } else { ("units.hours", (minutes + 59) / 60) };
         self.lang.t1(key, "n", number).into_owned()
     }
 
@@ -136,13 +137,7 @@ impl Context<'_> {
         fixes
     }
 
-    fn fix(
-        &self,
-        verb: &'static str,
-        fields: Vec<(&'static str, String)>,
-        label: String,
-        icon: &'static str,
-    ) -> Fix {
+    fn fix(&self, verb: &'static str, fields: Vec<(&'static str, String)>, label: String, icon: &'static str) -> Fix {
         Fix { verb, fields, label, icon }
     }
 }

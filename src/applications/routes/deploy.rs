@@ -96,13 +96,7 @@ pub async fn image(reader: Reader, _account: CurrentAccount, query: web::Query<P
     fragment(&ImageFragment { page: reader.page(Menu::Applications), image_check })
 }
 
-async fn new_page(
-    reader: &Reader,
-    account: AccountId,
-    typed: &Fields,
-    errors: &Errors,
-    said: Said,
-) -> Result<NewPage> {
+async fn new_page(reader: &Reader, account: AccountId, typed: &Fields, errors: &Errors, said: Said) -> Result<NewPage> {
     let default = reader.app.config.quota;
     let (usage, limit, service) = reader
         .app
@@ -290,7 +284,12 @@ pub async fn edit(reader: Reader, account: CurrentAccount, path: web::Path<Strin
 }
 
 /// What a change starts from: what is deployed, or a former deployment.
-async fn base(reader: &Reader, account: AccountId, id: ApplicationId, revision: Option<u32>) -> Result<(Found, Deployed)> {
+async fn base(
+    reader: &Reader,
+    account: AccountId,
+    id: ApplicationId,
+    revision: Option<u32>,
+) -> Result<(Found, Deployed)> {
     reader
         .app
         .db
@@ -325,12 +324,7 @@ fn redeployment(form: ChangeForm, base: &Deployed, image: &Image, known: Known) 
         external_port: form.external_port.unwrap_or(base.external_port),
         replicas: form.replicas.unwrap_or(base.replicas),
         size: form.size.unwrap_or(base.size),
-        secrets_kept: base
-            .secret_names
-            .iter()
-            .filter(|name| !form.secrets_removed.contains(name))
-            .cloned()
-            .collect(),
+        secrets_kept: base.secret_names.iter().filter(|name| !form.secrets_removed.contains(name)).cloned().collect(),
         variables: form.variables.unwrap_or_else(|| base.variables.clone()),
         secrets_set: form.secrets_set,
     }

@@ -149,7 +149,8 @@ async fn walls(cluster: &Cluster, namespace: &str, account: &str) {
         })
     };
     assert!(covers("Ingress") && covers("Egress"), "{policies:?}");
-    let rules = |side: &str| policies.iter().flat_map(|p| p["spec"][side].as_array().cloned().unwrap_or_default());
+    let rules =
+        |side: &'static str| policies.iter().flat_map(move |p| p["spec"][side].as_array().cloned().unwrap_or_default());
     let from: Vec<Value> =
         rules("ingress").flat_map(|rule| rule["from"].as_array().cloned().unwrap_or_default()).collect();
     assert!(from.contains(&json!({"podSelector": {}})), "the account's own: {from:?}");

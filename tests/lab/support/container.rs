@@ -106,15 +106,6 @@ impl Person {
         (seen, way)
     }
 
-    /// Waits until something stands on an application's page.
-    pub async fn container_says(&self, id: &str, words: &str, seconds: u64) -> Container {
-        until(words, seconds, async || {
-            let seen = self.container(id).await;
-            if seen.text.contains(words) { Ok(seen) } else { Err(seen.text) }
-        })
-        .await
-    }
-
     /// Waits until the page tells this reason.
     pub async fn container_fails(&self, id: &str, reason: &str, seconds: u64) -> Container {
         until(reason, seconds, async || {
