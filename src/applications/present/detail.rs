@@ -5,7 +5,6 @@ use crate::applications::events::Event;
 use crate::applications::model::{Application, Deployed, Findings, Status};
 use crate::applications::views::{self, Choice, Detail, Log, Pod, RouteStep};
 use crate::cloud::cluster::{Observed, PodSeen};
-use crate::i18n;
 
 /// Lines of a log that are shown at first.
 pub const LOG_LINES: u32 = 200;
@@ -198,14 +197,13 @@ impl Context<'_> {
         }
     }
 
-    /// A status or reason in words; else what stands there: an image, or the cluster's own words.
+    /// A status in words; else what stands there: an image, or the cluster's own words.
     fn event_detail(&self, event: &Event) -> String {
         let Some(detail) = event.detail.as_deref() else { return String::new() };
         if event.kind == "changed_outside" && Status::from_name(detail).name() == detail {
             return self.t(&format!("status.{detail}"));
         }
-        let reason = format!("app_reasons.{detail}");
-        if i18n::exists(&reason) { self.t(&reason) } else { detail.to_owned() }
+        detail.to_owned()
     }
 
     /// "14:31:02.118" in the lab's time zone.

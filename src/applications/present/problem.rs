@@ -126,6 +126,8 @@ impl Context<'_> {
             "unschedulable" | "quota" => {
                 fixes.extend(neighbour(deployed.size, -1).map(|size| resize("applications.fix.smaller", size)));
             }
+            // Of a refused change there is nothing left to try again.
+            "deploy_failed" if row.deployed_revision.is_some() => {}
             "image_rate_limited" | "deploy_failed" | VANISHED | "crash_loop" | "port_unknown" | "port_silent" => {
                 fixes.push(redeploy(vec![], self.t("applications.fix.again"), "restart"));
             }
