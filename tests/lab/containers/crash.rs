@@ -2,7 +2,7 @@
 //! once, and nothing stays behind.
 
 use crate::crash::Death;
-use crate::support::{Cluster, Home, Watch, run_containers, until};
+use crate::support::{Cluster, Home, Person, Watch, run_containers, until};
 
 /// What is under way when the process dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,13 +11,17 @@ pub enum During {
     Redeploy,
     Stop,
     Delete,
+    /// The cluster refuses one step of a deployment for good.
+    Refused,
+    /// Why a container crashes is being found out.
+    Look,
 }
 
-use During::{Delete, Deploy, Redeploy, Stop};
+use During::{Delete, Deploy, Look, Redeploy, Refused, Stop};
 
 /// Failpoints of containers, and what leads to them; those that both kinds of resources share are in both tables.
-pub const POINTS: [(&str, During); 21] = [
-    ("app_request_written", Deploy),
+pub const POINTS: [(&str, During); 25] = [
+    ("request_written", Deploy),
     ("operation_taken", Deploy),
     ("app_namespace", Deploy),
     ("app_secret", Deploy),
@@ -32,6 +36,10 @@ pub const POINTS: [(&str, During); 21] = [
     ("app_ingress", Redeploy),
     ("app_recorded", Redeploy),
     ("app_scaled", Stop),
+    ("app_turning_back", Refused),
+    ("app_turned_back", Refused),
+    ("app_looked_into", Look),
+    ("request_written", Delete),
     ("app_delete_ingress", Delete),
     ("app_delete_service", Delete),
     ("app_delete_deployment", Delete),
@@ -64,25 +72,29 @@ async fn murders(cluster: &Cluster) {
         if *during != Deploy && living.is_empty() {
             let portal = setup.start(&home).await;
             person.moved(&portal.base);
-            let id = person.deploy(&name, "hello:1", &[("variable_name", "A"), ("variable_value", "1")]).await;
+            let id = person.deploy(&name, "hello:1", &[("variables", "A=1")]).await;
             person.container_reaches(&id, "running", 60).await;
             living.push((id, name.clone()));
             portal.kill();
+        }
+        if *during == Refused {
+            tighten(cluster, &living).await;
         }
         let portal = setup.clone().set("FREEZE_AT", point).start(&home).await;
         person.moved(&portal.base);
         let victim = living.last().cloned().unwrap_or_default();
         let (path, mut fields) = match during {
-            Deploy => ("/applications".to_owned(), vec![("name", name.as_str()), ("image", "hello:1")]),
+            Deploy | Refused => ("/applications".to_owned(), vec![("name", name.as_str()), ("image", "hello:1")]),
+            Look => ("/applications".to_owned(), vec![("name", name.as_str()), ("image", "crash:1")]),
             Redeploy => (format!("/applications/{}/redeploy", victim.0), vec![("image", "hello:2")]),
             Stop => (format!("/applications/{}/stop", victim.0), vec![]),
             Delete => (format!("/applications/{}/delete", victim.0), vec![]),
         };
-        if matches!(during, Deploy | Redeploy) {
+        if matches!(during, Deploy | Redeploy | Refused | Look) {
             fields.extend([("internal_port", "80"), ("external_port", "80")]);
-            fields.extend([("variable_name", "SECRET"), ("variable_value", "s"), ("variable_secret", "on")]);
+            fields.push(("secrets", "SECRET=s"));
         }
-        Death { portal: &portal, person: &person, point, unanswered: *point == "app_request_written" }
+        Death { portal: &portal, person: &person, point, unanswered: *point == "request_written" }
             .by(&path, &fields)
             .await;
 
@@ -90,11 +102,7 @@ async fn murders(cluster: &Cluster) {
         person.moved(&portal.base);
         match during {
             Deploy => {
-                let id = until("in the list", 10, async || {
-                    let rows = person.containers().await;
-                    rows.iter().find(|row| row.1 == name).map(|row| row.0.clone()).ok_or_else(|| format!("{rows:?}"))
-                })
-                .await;
+                let id = listed(&person, &name).await;
                 person.container_reaches(&id, "running", 60).await;
                 cluster.answers(&format!("{name}.apps.localhost"), 200, "Hello from", 30).await;
                 cluster.namespace(&id).await;
@@ -108,6 +116,27 @@ async fn murders(cluster: &Cluster) {
                 person.container_reaches(&victim.0, "stopped", 60).await;
                 let last = living.pop().unwrap();
                 living.insert(0, last);
+            }
+            Refused => {
+                let id = listed(&person, &name).await;
+                person.container_fails(&id, "quota", 60).await;
+                assert_eq!(cluster.objects(&id).await, [].into(), "left behind");
+                person.press_container(&id, "delete", &[]).await;
+                person.container_gone(&id, 60).await;
+                loosen(cluster, &living).await;
+            }
+            Look => {
+                let id = listed(&person, &name).await;
+                let seen = person.container_fails(&id, "crash_loop", 90).await;
+                until("its log", 60, async || {
+                    let seen = person.container(&id).await;
+                    if seen.body.contains("problem-log") { Ok(()) } else { Err(seen.text) }
+                })
+                .await;
+                assert_eq!(seen.status, "failed", "{}", seen.text);
+                person.press_container(&id, "delete", &[]).await;
+                person.container_gone(&id, 90).await;
+                assert_eq!(cluster.objects(&id).await, [].into(), "left behind");
             }
             Delete => {
                 person.container_gone(&victim.0, 90).await;
@@ -129,6 +158,33 @@ async fn murders(cluster: &Cluster) {
         assert_eq!(cluster.objects(id).await, [].into());
     }
     watch.lap(&format!("the {} that were left, deleted", living.len()));
+}
+
+/// The id of the row with this name.
+async fn listed(person: &Person, name: &str) -> String {
+    until("in the list", 10, async || {
+        let rows = person.containers().await;
+        rows.iter().find(|row| row.1 == name).map(|row| row.0.clone()).ok_or_else(|| format!("{rows:?}"))
+    })
+    .await
+}
+
+/// From now on the account's namespace takes no Service more: a quota of the administrator's, beside the portal's own.
+async fn tighten(cluster: &Cluster, living: &[(String, String)]) {
+    let namespace = cluster.namespace(&living[0].0).await;
+    let hard = format!("--hard=services={}", living.len());
+    cluster.kubectl(&["-n", &namespace, "create", "quota", "tight", &hard]).await.unwrap();
+    until("counted", 30, async || {
+        let quota = cluster.get(&["resourcequota", "tight", "-n", &namespace]).await;
+        let used = quota["status"]["used"]["services"].as_str().unwrap_or_default().to_owned();
+        if used == living.len().to_string() { Ok(()) } else { Err(quota.to_string()) }
+    })
+    .await;
+}
+
+async fn loosen(cluster: &Cluster, living: &[(String, String)]) {
+    let namespace = cluster.namespace(&living[0].0).await;
+    cluster.kubectl(&["-n", &namespace, "delete", "quota", "tight"]).await.unwrap();
 }
 
 /// One of each kind for every living one.

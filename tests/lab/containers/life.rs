@@ -43,8 +43,8 @@ async fn life(cluster: &Cluster) {
         person.container_reaches(&id, "running", 60).await;
         one_pod(cluster, &id).await;
         // The same again, pulled anew.
-        person.press_container(&id, "redeploy", &[]).await;
         let before = cluster.objects(&id).await;
+        person.press_container(&id, "redeploy", &[]).await;
         until("other pods", 60, async || {
             let pods = |objects: std::collections::BTreeSet<String>| {
                 objects.into_iter().filter(|name| name.starts_with("Pod ")).collect::<std::collections::BTreeSet<_>>()
@@ -115,7 +115,7 @@ async fn variables(cluster: &Cluster) {
     let home = Home::new();
     let portal = cluster.setup().start(&home).await;
     let person = portal.person("greeter").await;
-    let fields = [("variable_name", "GREETING"), ("variable_value", "안녕, 항구"), ("replicas", "2")];
+    let fields = [("variables", "GREETING=안녕, 항구"), ("replicas", "2")];
     let id = person.deploy("greeter", "env:1", &fields).await;
     let (seen, _) = person.container_reaches(&id, "running", 60).await;
     cluster.answers(&seen.host(), 200, "안녕, 항구", 20).await;

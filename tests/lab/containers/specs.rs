@@ -85,12 +85,8 @@ async fn specs(cluster: &Cluster) {
                 ("external_port", "8000"),
                 ("size", "medium"),
                 ("replicas", "2"),
-                ("variable_name", "GREETING"),
-                ("variable_value", "</script> \"blue\" ${HOME}"),
-                ("variable_secret", ""),
-                ("variable_name", "TOKEN"),
-                ("variable_value", "hunter-42"),
-                ("variable_secret", "on"),
+                ("variables", "GREETING=</script> \"blue\" ${HOME}"),
+                ("secrets", "TOKEN=hunter-42"),
             ],
         )
         .await;
