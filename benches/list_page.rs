@@ -35,7 +35,7 @@ use fast_cloud::instances::views::{IndexPage, List};
 use fast_cloud::quotas::Usage;
 use fast_cloud::settings::Shared;
 use fast_cloud::start;
-use fast_cloud::web::page::{AccountCard, Lang, Menu, Page, Theme};
+use fast_cloud::web::page::{AccountCard, Lang, Menu, Page, Simulated, Theme};
 use fast_cloud::web::respond::html;
 use uuid::Uuid;
 
@@ -196,7 +196,7 @@ async fn index(bare: web::Data<Bare>) -> Result<HttpResponse> {
         menu: Menu::Instances,
         csrf_token: token.clone(),
         notice: None,
-        simulated: true,
+        simulated: Simulated { machines: true, containers: true },
         here: "/instances".to_owned(),
     };
     html(&IndexPage { page, list })

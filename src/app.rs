@@ -10,7 +10,7 @@ use actix_web::cookie::{Key, SameSite};
 use actix_web::dev::Server;
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::{HttpServer, Resource, guard, web};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tracing_actix_web::TracingLogger;
 
 use crate::cloud::Compute;
@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::registry::ImageSource;
 use crate::session::MysqlStore;
 use crate::settings::Shared;
+use crate::web::page::Simulated;
 use crate::web::{assets, csrf, errors, headers, trace::RequestSpan};
 use crate::{health, routes};
 
@@ -42,17 +43,30 @@ pub struct App {
     pub shared: Shared,
     /// Notified when an operation was put into the queue.
     pub work: Notify,
+    /// Whether the portal stops: what would go on for as long as somebody looks has to end.
+    closed: watch::Sender<bool>,
 }
 
 impl App {
     pub fn new(config: Config, db: Db, clouds: Clouds, shared: Shared) -> Arc<Self> {
         let Clouds { compute, cluster, images } = clouds;
-        Arc::new(Self { config, db, compute, cluster, images, shared, work: Notify::new() })
+        Arc::new(Self { config, db, compute, cluster, images, shared, work: Notify::new(), closed: watch::Sender::new(false) })
     }
 
-    /// Whether any service is only pretended (then every page says so).
-    pub fn simulated(&self) -> bool {
-        self.compute.simulated() || self.cluster.simulated()
+    /// Which services are only pretended: every page says so.
+    pub fn simulated(&self) -> Simulated {
+        Simulated { machines: self.compute.simulated(), containers: self.cluster.simulated() }
+    }
+
+    /// Ends the streams that browsers keep open, so that the server can stop.
+    pub fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Waits until [`Self::close`] is called.
+    pub async fn closing(&self) {
+        // The sender lives as long as we do.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
     }
 }
 

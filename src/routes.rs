@@ -5,6 +5,7 @@ use actix_web::{Route, web};
 
 use crate::accounts::routes as accounts;
 use crate::admin::routes as admin;
+use crate::applications::routes as applications;
 use crate::dashboard::routes as dashboard;
 use crate::instance_templates::routes as templates;
 use crate::instances::routes as instances;
@@ -58,6 +59,7 @@ pub fn table() -> Vec<Entry> {
 
         Account GET "/dashboard" dashboard::show;
         Account GET "/dashboard/instances" dashboard::instances;
+        Account GET "/dashboard/applications" dashboard::applications;
         Account GET "/profile" accounts::profile;
         Account POST "/profile/name" accounts::rename;
         Account POST "/profile/password" accounts::change_password;
@@ -78,6 +80,25 @@ pub fn table() -> Vec<Entry> {
         Account POST "/instances/{instance_id}/reboot" instances::reboot;
         Account GET "/instances/{instance_id}/delete" instances::confirm_delete;
         Account POST "/instances/{instance_id}/delete" instances::delete;
+
+        Account GET "/applications" applications::index;
+        Account POST "/applications" applications::deploy::create;
+        Account GET "/applications/new" applications::deploy::new;
+        Account GET "/applications/rows" applications::rows;
+        Account GET "/applications/check" applications::deploy::check;
+        Account GET "/applications/image" applications::deploy::image;
+        Account GET "/applications/{application_id}" applications::show;
+        Account GET "/applications/{application_id}/row" applications::row;
+        Account GET "/applications/{application_id}/detail" applications::detail;
+        Account GET "/applications/{application_id}/edit" applications::deploy::edit;
+        Account GET "/applications/{application_id}/events" applications::live::events;
+        Account GET "/applications/{application_id}/logs" applications::live::logs;
+        Account GET "/applications/{application_id}/logs/stream" applications::live::stream;
+        Account POST "/applications/{application_id}/redeploy" applications::deploy::redeploy;
+        Account POST "/applications/{application_id}/start" applications::start;
+        Account POST "/applications/{application_id}/stop" applications::stop;
+        Account GET "/applications/{application_id}/delete" applications::confirm_delete;
+        Account POST "/applications/{application_id}/delete" applications::delete;
 
         Admin GET "/admin/cloud" admin::cloud;
         Admin GET "/admin/templates" templates::index;

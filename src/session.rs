@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use actix_session::storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError};
 use actix_web::cookie::time::Duration;
+use actix_web::cookie::{CookieJar, Key};
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -162,6 +163,30 @@ impl SessionStore for MysqlStore {
             .await?;
         Ok(())
     }
+}
+
+/// The session that a request came with, as the table names it: for answers that go on for longer than a request, and
+/// have to end with the session. None when there is none, or its cookie was not signed by us.
+pub fn of_request(request: &actix_web::HttpRequest, app: &crate::app::App) -> Option<Vec<u8>> {
+    let name = crate::app::session_cookie(app.config.server.is_https());
+    let mut jar = CookieJar::new();
+    jar.add_original(request.cookie(name)?);
+    let key = jar.signed(&Key::derive_from(&app.shared.secret)).get(name)?;
+    Some(hash(key.value()))
+}
+
+/// Whether a session still lives, and its account may still use it.
+///
+/// # Errors
+/// The database's.
+pub fn is_alive(conn: &mut diesel::mysql::MysqlConnection, session: &[u8], account: AccountId) -> QueryResult<bool> {
+    let alive = sessions::table
+        .inner_join(accounts::table)
+        .filter(sessions::key_hash.eq(session))
+        .filter(sessions::expires_at.gt(db::now()))
+        .filter(accounts::id.eq(account))
+        .filter(accounts::active.eq(true));
+    diesel::select(diesel::dsl::exists(alive)).get_result(conn)
 }
 
 /// Ends every session of an account.

@@ -239,6 +239,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
     }
+    app.close();
     handle.stop(true).await;
     stop.notify_waiters();
     for task in loops {

@@ -2,8 +2,11 @@
 
 use actix_web::HttpResponse;
 
-use super::views::{CloudPage, StrayRow};
-use crate::cloud_services::{self, COMPUTE, CloudService};
+use super::views::{CloudPage, ClusterCard, StrayRow};
+use crate::applications::present::Context as Containers;
+use crate::applications::strays as cluster_strays;
+use crate::cloud::cluster::object_name;
+use crate::cloud_services::{self, APPLICATIONS, COMPUTE, CloudService};
 use crate::error::Result;
 use crate::instances::present::Context;
 use crate::operations::model as operations;
@@ -12,6 +15,40 @@ use crate::web::format;
 use crate::web::page::Menu;
 use crate::web::reader::{Admin, Reader};
 use crate::web::respond::html;
+
+async fn cluster(reader: &Reader) -> Result<ClusterCard> {
+    let (service, strays) = reader
+        .app
+        .db
+        .run(|conn| Ok((CloudService::load(conn, APPLICATIONS)?, cluster_strays::list(conn)?)))
+        .await?;
+    let context = Containers::new(reader.lang, &reader.app, &service, reader.csrf_token());
+    let zone = reader.app.config.server.time_zone;
+    let t = |key: &str| reader.lang.t(key).into_owned();
+    let problem = service.failing_since.map(|since| {
+        let time = format::clock(since, context.now, zone);
+        reader.lang.t1("cloud.silent_since", "time", &time).into_owned()
+    });
+    Ok(ClusterCard {
+        kind: t(if reader.app.cluster.simulated() { "cloud.practice" } else { "cloud.kubernetes" }),
+        problem: problem.unwrap_or_default(),
+        problem_detail: service.error.clone().unwrap_or_default(),
+        age: context.age(),
+        facts: vec![
+            (t("cloud.facts_applications"), service.seen.to_string()),
+            (t("cloud.facts_duration"), format!("{} ms", service.duration_ms)),
+        ],
+        strays: strays
+            .into_iter()
+            .map(|stray| StrayRow {
+                server_id: object_name(stray.application_id),
+                name: stray.namespace,
+                reason: t(&format!("cloud.stray_{}", stray.reason)),
+                first_seen: format::full(stray.first_seen_at, zone),
+            })
+            .collect(),
+    })
+}
 
 /// `GET /admin/cloud`
 pub async fn cloud(reader: Reader, _: Admin) -> Result<HttpResponse> {
@@ -69,6 +106,7 @@ pub async fn cloud(reader: Reader, _: Admin) -> Result<HttpResponse> {
                 first_seen: format::full(stray.first_seen_at, zone),
             })
             .collect(),
+        cluster: cluster(&reader).await?,
         page: reader.page(Menu::Cloud),
     })
 }

@@ -14,6 +14,21 @@ pub struct StrayRow {
     pub first_seen: String,
 }
 
+/// The cluster that runs containers.
+#[derive(Debug, Clone, Default)]
+pub struct ClusterCard {
+    /// "Kubernetes" or "연습용 클라우드"
+    pub kind: String,
+    /// "14:02부터 응답이 없어요"; empty when it answers.
+    pub problem: String,
+    /// The cluster's own words; may be empty.
+    pub problem_detail: String,
+    pub age: Age,
+    pub facts: Vec<(String, String)>,
+    /// Named by their Deployments.
+    pub strays: Vec<StrayRow>,
+}
+
 /// `GET /admin/cloud`.
 #[derive(Template)]
 #[template(path = "admin/cloud.html")]
@@ -30,4 +45,5 @@ pub struct CloudPage {
     /// Facts in lines: (name, value), e.g. machines seen, duration of the last check, limits of the project, operations waiting.
     pub facts: Vec<(String, String)>,
     pub strays: Vec<StrayRow>,
+    pub cluster: ClusterCard,
 }

@@ -7,9 +7,13 @@
 
 pub mod diagnose;
 pub mod events;
+pub mod forms;
 pub mod host;
 pub mod model;
+pub mod present;
+pub mod routes;
 mod secrets;
 pub mod strays;
 pub mod sync;
+pub mod views;
 pub mod work;

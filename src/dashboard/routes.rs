@@ -1,88 +1,227 @@
 //! Handlers of the dashboard.
 
 use actix_web::HttpResponse;
+use chrono::NaiveDateTime;
 
-use super::views::{InstancesCard, InstancesFragment, ShowPage};
+use super::views::{
+    ApplicationsCard, ApplicationsFragment, InstancesCard, InstancesFragment, ShowPage, Summary,
+};
+use crate::applications::model::{self as applications, Application};
+use crate::applications::present::Context as Containers;
 use crate::cloud_services::{self, CloudService};
+use crate::config::Quota;
 use crate::error::Result;
 use crate::ids::AccountId;
-use crate::instances::model::{Counts, Filter, Instance};
-use crate::instances::present::Context;
+use crate::instances::model::{self as instances, Instance};
+use crate::instances::present::Context as Machines;
 use crate::quotas;
 use crate::web::format;
 use crate::web::page::{Lang, Menu};
 use crate::web::reader::{CurrentAccount, Reader};
 use crate::web::respond::{fragment, html, see_other};
 
-/// Rows on the card; the list has the rest.
+/// Rows on a card; the list has the rest.
 const ROWS: i64 = 5;
 
-async fn card(reader: &Reader, account: AccountId) -> Result<(InstancesCard, Counts)> {
-    let default = reader.app.config.quota;
-    let (rows, counts, limit, service) = reader
-        .app
-        .db
-        .run(move |conn| {
-            Ok((
-                Instance::list(conn, account, Filter::All, "", 0, ROWS)?,
-                Instance::counts(conn, account)?,
-                quotas::limit(conn, account, default)?,
-                CloudService::load(conn, cloud_services::COMPUTE)?,
-            ))
-        })
-        .await?;
-    let context = Context::new(reader.lang, &reader.app, &service, reader.csrf_token());
-    let problem = context.silent_since().map(|since| {
-        let time = format::clock(since, context.now, reader.app.config.server.time_zone);
-        reader.lang.t1("cloud.silent_since", "time", &time).into_owned()
-    });
-    let card = InstancesCard {
-        rows: rows.iter().map(|row| context.row(row)).collect(),
-        total: counts.total,
-        running: counts.running,
-        quota: context.quota(counts.usage, limit),
-        age: context.age(),
-        refresh_seconds: context.refresh(counts.unsettled > 0),
-        problem: problem.unwrap_or_default(),
-    };
-    Ok((card, counts))
+/// How many of everything there are, and how the services are.
+struct Overview {
+    machines: instances::Counts,
+    containers: applications::Counts,
+    limit: Quota,
+    compute: CloudService,
+    cluster: CloudService,
 }
 
-/// How things are, in one sentence.
-fn headline(lang: Lang, name: &str, counts: Counts, silent: bool) -> String {
-    let (total, running) = (counts.total.to_string(), counts.running.to_string());
-    let count = if counts.needs_look > 0 { counts.needs_look } else { counts.unsettled }.to_string();
-    let values = [("name", name), ("total", &total), ("running", &running), ("count", &count)];
-    let key = match counts {
-        Counts { total: 0, .. } => "dashboard.headline_none",
-        _ if silent => "dashboard.headline_cloud",
-        Counts { needs_look: 1.., .. } => "dashboard.headline_look",
-        Counts { unsettled: 1.., .. } => "dashboard.headline_building",
-        _ if counts.running == counts.total => "dashboard.headline_all",
-        _ => "dashboard.headline_some",
+impl Overview {
+    async fn load(reader: &Reader, account: AccountId) -> Result<Self> {
+        let default = reader.app.config.quota;
+        reader
+            .app
+            .db
+            .run(move |conn| {
+                Ok(Self {
+                    machines: Instance::counts(conn, account)?,
+                    containers: Application::counts(conn, account)?,
+                    limit: quotas::limit(conn, account, default)?,
+                    compute: CloudService::load(conn, cloud_services::COMPUTE)?,
+                    cluster: CloudService::load(conn, cloud_services::APPLICATIONS)?,
+                })
+            })
+            .await
+    }
+
+    fn machines<'a>(&'a self, reader: &'a Reader) -> Machines<'a> {
+        Machines::new(reader.lang, &reader.app, &self.compute, reader.csrf_token())
+    }
+
+    fn containers<'a>(&'a self, reader: &'a Reader) -> Containers<'a> {
+        Containers::new(reader.lang, &reader.app, &self.cluster, reader.csrf_token())
+    }
+
+    fn summary(&self, reader: &Reader, name: &str) -> Summary {
+        let (machines, containers) = (self.machines(reader), self.containers(reader));
+        let silent = (machines.silent_since().is_some() && self.machines.total > 0)
+            || (containers.silent_since().is_some() && self.containers.total > 0);
+        let mut quota = machines.quota(self.machines.usage, self.limit);
+        quota.extend(containers.quota(self.containers.usage, self.limit));
+        Summary {
+            headline: headline(reader.lang, name, self.machines, self.containers, silent),
+            quota,
+            start: self.machines.total == 0 && self.containers.total == 0,
+            refresh_seconds: machines.refresh(false),
+        }
+    }
+}
+
+/// "14:02부터 응답이 없어요."; empty when the service answers.
+fn silence(reader: &Reader, since: Option<NaiveDateTime>, now: NaiveDateTime) -> String {
+    since.map_or_else(String::new, |since| {
+        let time = format::clock(since, now, reader.app.config.server.time_zone);
+        reader.lang.t1("cloud.silent_since", "time", &time).into_owned()
+    })
+}
+
+async fn instances_card(reader: &Reader, account: AccountId, overview: &Overview) -> Result<InstancesCard> {
+    let load = move |conn: &mut diesel::mysql::MysqlConnection| {
+        Ok(Instance::list(conn, account, instances::Filter::All, "", 0, ROWS)?)
     };
-    lang.tv(key, &values).into_owned()
+    let rows = reader.app.db.run(load).await?;
+    let context = overview.machines(reader);
+    Ok(InstancesCard {
+        rows: rows.iter().map(|row| context.row(row)).collect(),
+        total: overview.machines.total,
+        running: overview.machines.running,
+        age: context.age(),
+        refresh_seconds: context.refresh(overview.machines.unsettled > 0),
+        problem: silence(reader, context.silent_since(), context.now),
+    })
+}
+
+async fn applications_card(reader: &Reader, account: AccountId, overview: &Overview) -> Result<ApplicationsCard> {
+    let load = move |conn: &mut diesel::mysql::MysqlConnection| {
+        Ok(Application::list(conn, account, applications::Filter::All, "", 0, ROWS)?)
+    };
+    let rows = reader.app.db.run(load).await?;
+    let context = overview.containers(reader);
+    Ok(ApplicationsCard {
+        rows: rows.iter().map(|(row, deployed)| context.row(row, deployed)).collect(),
+        total: overview.containers.total,
+        running: overview.containers.running,
+        age: context.age(),
+        refresh_seconds: context.refresh(overview.containers.unsettled > 0),
+        problem: silence(reader, context.silent_since(), context.now),
+    })
+}
+
+/// How things are, in a sentence for each service that is used: what needs a look comes first.
+fn headline(
+    lang: Lang,
+    name: &str,
+    machines: instances::Counts,
+    containers: applications::Counts,
+    silent: bool,
+) -> String {
+    let mut sentences: Vec<(u8, String)> = [
+        ("headline", machines.total, machines.running, machines.needs_look, machines.unsettled),
+        ("apps", containers.total, containers.running, containers.needs_look, containers.unsettled),
+    ]
+    .into_iter()
+    .filter(|(_, total, ..)| *total > 0)
+    .map(|(kind, total, running, needs_look, unsettled)| {
+        let (urgency, part, count) = match (needs_look, unsettled) {
+            (1.., _) => (0, "look", needs_look),
+            (0, 1..) => (1, "building", unsettled),
+            _ if running == total => (2, "all", 0),
+            _ => (2, "some", 0),
+        };
+        let values = [total, running, count].map(|number| number.to_string());
+        let values = [("total", values[0].as_str()), ("running", &values[1]), ("count", &values[2])];
+        (urgency, lang.tv(&format!("dashboard.{kind}_{part}"), &values).into_owned())
+    })
+    .collect();
+    if sentences.is_empty() {
+        return lang.t("dashboard.headline_none").into_owned();
+    }
+    if silent {
+        return lang.t("dashboard.headline_cloud").into_owned();
+    }
+    sentences.sort_by_key(|(urgency, _)| *urgency);
+    let text = sentences.into_iter().map(|(_, sentence)| sentence).collect::<Vec<_>>().join(" ");
+    lang.tv("dashboard.headline_name", &[("name", name), ("text", &text)]).into_owned()
 }
 
 /// `GET /dashboard`
 pub async fn show(reader: Reader, account: CurrentAccount) -> Result<HttpResponse> {
-    let (instances, counts) = card(&reader, account.id).await?;
+    let overview = Overview::load(&reader, account.id).await?;
     html(&ShowPage {
-        headline: headline(reader.lang, &account.name, counts, !instances.problem.is_empty()),
-        instances,
+        summary: overview.summary(&reader, &account.name),
+        instances: instances_card(&reader, account.id, &overview).await?,
+        applications: applications_card(&reader, account.id, &overview).await?,
         page: reader.page(Menu::Dashboard),
     })
 }
 
-/// `GET /dashboard/instances`: the card alone.
+/// `GET /dashboard/instances`: the card of mini PCs alone.
 pub async fn instances(reader: Reader, account: CurrentAccount) -> Result<HttpResponse> {
     if !reader.htmx {
         return Ok(see_other("/dashboard"));
     }
-    let (instances, counts) = card(&reader, account.id).await?;
+    let overview = Overview::load(&reader, account.id).await?;
     fragment(&InstancesFragment {
-        headline: headline(reader.lang, &account.name, counts, !instances.problem.is_empty()),
-        instances,
+        summary: overview.summary(&reader, &account.name),
+        instances: instances_card(&reader, account.id, &overview).await?,
         page: reader.page(Menu::Dashboard),
     })
+}
+
+/// `GET /dashboard/applications`: the card of containers alone.
+pub async fn applications(reader: Reader, account: CurrentAccount) -> Result<HttpResponse> {
+    if !reader.htmx {
+        return Ok(see_other("/dashboard"));
+    }
+    let overview = Overview::load(&reader, account.id).await?;
+    fragment(&ApplicationsFragment {
+        summary: overview.summary(&reader, &account.name),
+        applications: applications_card(&reader, account.id, &overview).await?,
+        page: reader.page(Menu::Dashboard),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machines(total: u32, running: u32, needs_look: u32, unsettled: u32) -> instances::Counts {
+        instances::Counts { total, running, needs_look, unsettled, ..instances::Counts::default() }
+    }
+
+    fn containers(total: u32, running: u32, needs_look: u32, unsettled: u32) -> applications::Counts {
+        applications::Counts { total, running, needs_look, unsettled, ..applications::Counts::default() }
+    }
+
+    #[test]
+    fn what_needs_a_look_is_said_first() {
+        let say = |machines, containers| headline(Lang::Ko, "하늘", machines, containers, false);
+        assert_eq!(say(machines(0, 0, 0, 0), containers(0, 0, 0, 0)), "무엇부터 켜 볼까요?");
+        assert_eq!(
+            say(machines(2, 2, 0, 0), containers(0, 0, 0, 0)),
+            "하늘 님, 미니 PC 2대가 모두 켜져 있어요."
+        );
+        assert_eq!(
+            say(machines(3, 2, 0, 0), containers(4, 2, 1, 1)),
+            "하늘 님, 컨테이너 1개를 확인해 주세요. 미니 PC 3대 중 2대가 켜져 있어요."
+        );
+        assert_eq!(
+            say(machines(3, 2, 0, 1), containers(1, 1, 0, 0)),
+            "하늘 님, 미니 PC 1대를 만들고 있어요. 컨테이너 1개가 모두 켜져 있어요."
+        );
+    }
+
+    #[test]
+    fn a_silent_cloud_is_told_only_to_who_uses_it() {
+        let nothing = headline(Lang::En, "Kim", machines(0, 0, 0, 0), containers(0, 0, 0, 0), true);
+        assert_eq!(nothing, Lang::En.t("dashboard.headline_none"));
+        let something = headline(Lang::En, "Kim", machines(0, 0, 0, 0), containers(1, 1, 0, 0), true);
+        assert_eq!(something, Lang::En.t("dashboard.headline_cloud"));
+    }
 }

@@ -30,6 +30,11 @@ impl Fields {
         Self(fields.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
     }
 
+    /// Every value of this name: ticked boxes share one.
+    pub fn all<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(key, _)| key == name)
     }

@@ -33,6 +33,7 @@ pub enum Menu {
     None,
     Dashboard,
     Instances,
+    Applications,
     Profile,
     Templates,
     Cloud,
@@ -62,6 +63,19 @@ pub struct Notice {
     pub text: String,
 }
 
+/// Which services are practice ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Simulated {
+    pub machines: bool,
+    pub containers: bool,
+}
+
+impl Simulated {
+    pub fn any(self) -> bool {
+        self.machines || self.containers
+    }
+}
+
 /// Embedded in every page's struct as `page`.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
@@ -73,8 +87,8 @@ pub struct Page {
     /// For the hidden field `csrf_token` of every form.
     pub csrf_token: String,
     pub notice: Option<Notice>,
-    /// Whether machines are only pretended: the banner.
-    pub simulated: bool,
+    /// What is only pretended: the banner.
+    pub simulated: Simulated,
     /// Path and query of this page, for the language and theme switches to come back to.
     pub here: String,
 }
@@ -115,6 +129,7 @@ impl Page {
             Menu::None => "",
             Menu::Dashboard => "dashboard",
             Menu::Instances => "instances",
+            Menu::Applications => "applications",
             Menu::Profile => "profile",
             Menu::Templates => "templates",
             Menu::Cloud => "cloud",

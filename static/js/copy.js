@@ -1,21 +1,25 @@
 "use strict";
-// A button with data-copy copies the text of the code beside it.
+// A button with data-copy copies the text of the code beside it, or all of it (data-whole) where only a part is shown.
 {
   const copy = async (code) => {
     // The prompt is drawn by the style sheet, so it isn't part of the text.
-    const text = code.textContent.trim();
+    const shown = code.textContent;
+    const text = code.dataset.whole ?? shown.trim();
     try {
       return await navigator.clipboard.writeText(text);
     } catch {
       // Plain http on a lab's network, or not allowed: there is still the old way.
     }
     const range = document.createRange();
+    code.textContent = text;
     range.selectNodeContents(code);
     const selection = window.getSelection();
     selection.removeAllRanges();
     selection.addRange(range);
-    if (!document.execCommand("copy")) throw new Error("not copied");
+    const copied = document.execCommand("copy");
     selection.removeAllRanges();
+    code.textContent = shown;
+    if (!copied) throw new Error("not copied");
   };
 
   const done = (button) => {

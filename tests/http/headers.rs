@@ -197,7 +197,8 @@ async fn every_link_of_every_page_leads_somewhere() {
             }
         }
         assert!(links.len() > 10);
-        for link in links.iter().filter(|link| !link.starts_with('#')) {
+        // Containers' own pages are elsewhere.
+        for link in links.iter().filter(|link| !link.starts_with('#') && !link.starts_with("http://")) {
             let answer = person.get(link).await;
             assert!(matches!(answer.status.as_u16(), 200 | 303), "{}: {link}: {}", person.login_id, answer.status);
         }

@@ -39,7 +39,7 @@ fn hostile(kind: Kind) -> Vec<(&'static str, String)> {
 }
 
 /// The fields of each form that are checked, by path.
-const FIELDS: [(&str, &[(&str, Kind)]); 8] = [
+const FIELDS: [(&str, &[(&str, Kind)]); 10] = [
     (
         "/signup",
         &[("login_id", Kind::Name), ("password", Kind::Secret), ("name", Kind::Name), ("birth_date", Kind::Name)],
@@ -49,6 +49,31 @@ const FIELDS: [(&str, &[(&str, Kind)]); 8] = [
     ("/keys", &[("key_name", Kind::Name), ("public_key", Kind::Name)]),
     ("/keys/generate", &[("key_name", Kind::Name)]),
     ("/instances", &[("name", Kind::Name), ("template_id", Kind::Name), ("ssh_key", Kind::Name)]),
+    (
+        "/applications",
+        &[
+            ("name", Kind::Name),
+            ("image", Kind::Name),
+            ("internal_port", Kind::Name),
+            ("external_port", Kind::Name),
+            ("variables", Kind::Text),
+            ("secrets", Kind::Text),
+            ("size", Kind::Name),
+            ("replicas", Kind::Name),
+        ],
+    ),
+    (
+        "/applications/{application_id}/redeploy",
+        &[
+            ("image", Kind::Name),
+            ("internal_port", Kind::Name),
+            ("external_port", Kind::Name),
+            ("variables", Kind::Text),
+            ("secrets", Kind::Text),
+            ("size", Kind::Name),
+            ("replicas", Kind::Name),
+        ],
+    ),
     ("/admin/templates", TEMPLATE),
     ("/admin/templates/{template_id}", TEMPLATE),
 ];
@@ -155,7 +180,11 @@ fn is_harmless(answer: &Answer) {
         for (attribute, value) in element.value().attrs() {
             assert!(!attribute.starts_with("on") && attribute != "style", "{what}: <{name} {attribute}>");
             let is_link = matches!(attribute, "href" | "src" | "action" | "hx-get" | "hx-post" | "formaction");
-            assert!(!is_link || value.starts_with('/') || value.starts_with('#'), "{what}: {attribute}={value}");
+            // A container's own page, in another tab that can't reach back.
+            let out = value.starts_with("http://") && value.ends_with(".apps.localhost:8001");
+            let leads_out = name == "a" && attribute == "href" && out && element.attr("rel") == Some("noopener");
+            let ours = value.starts_with('/') || value.starts_with('#');
+            assert!(!is_link || ours || leads_out, "{what}: {attribute}={value}");
         }
     }
 }
@@ -194,7 +223,12 @@ async fn hostile_choices_are_no_choices() {
 
 #[actix_web::test]
 async fn hostile_questions_are_answered_as_harmlessly() {
-    let (app, student, ..) = classroom().await;
+    let (app, student, _, ids) = classroom().await;
+    let container = &ids["application_id"];
+    let (logs, stream) = (
+        format!("/applications/{container}/logs?previous=true&pod="),
+        format!("/applications/{container}/logs/stream?pod="),
+    );
     let before = app.database.dump();
     for (what, value) in hostile(Kind::Name).into_iter().filter(|(what, _)| *what != "ten megabytes") {
         let query: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
@@ -202,13 +236,25 @@ async fn hostile_questions_are_answered_as_harmlessly() {
             "/instances?search=",
             "/instances?filter=",
             "/instances?page=",
+            "/applications?search=",
+            "/applications?filter=",
+            "/applications/check?name=",
+            "/applications/image?image=",
+            "/applications/new?name=",
+            "/applications/new?image=",
+            &logs,
+            &stream,
             "/signup/check?login_id=",
             "/login?next=",
             "/setup?token=",
         ] {
-            let answer = student.get(&format!("{path}{query}")).await;
-            assert!(answer.status.as_u16() < 500, "{path} with {what}: {}", answer.status);
-            is_harmless(&answer);
+            for answer in [
+                student.get(&format!("{path}{query}")).await,
+                student.get_part(&format!("{path}{query}")).await,
+            ] {
+                assert!(answer.status.as_u16() < 500, "{path} with {what}: {}", answer.status);
+                is_harmless(&answer);
+            }
         }
     }
     for path in [
@@ -282,6 +328,15 @@ async fn what_is_stored_is_shown_as_text() {
         ),
         "UPDATE instances SET status = 'active', reason = NULL ORDER BY id DESC LIMIT 1".to_owned(),
         format!("UPDATE instance_events SET detail = '{mark}'"),
+        format!(
+            "UPDATE applications SET name = LEFT('{mark}', 64), status = 'failed', reason = 'port_loopback', \
+             reason_text = '{mark}', findings = JSON_OBJECT('log', JSON_ARRAY('{mark}'), 'offers', JSON_ARRAY('{mark}'))"
+        ),
+        format!(
+            "UPDATE application_configs SET image = '{mark}', secret_names = JSON_ARRAY('{mark}'), \
+             variables = JSON_ARRAY(JSON_ARRAY('{mark}', '{mark}'))"
+        ),
+        format!("UPDATE application_events SET detail = '{mark}'"),
         format!("UPDATE cloud_services SET error = '{mark}', failing_since = UTC_TIMESTAMP(6)"),
         format!(
             "INSERT INTO strays VALUES (UNHEX(REPLACE(UUID(), '-', '')), '{mark}', 'no_row', NULL, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))"
@@ -308,6 +363,13 @@ async fn what_is_stored_is_shown_as_text() {
     assert!(student.get(&format!("/instances/{second}")).await.is(200).said(".copy__text").contains("<script>"));
     assert!(student.get("/instances").await.said(&format!("#instance-{second} bdi")).starts_with(start));
     assert!(admin.get("/admin/cloud").await.main().contains(MARK));
+    let container = student.container_page(&ids["application_id"]).await;
+    assert!(container.said("h1").starts_with(start));
+    assert_eq!((container.said("#problem-log"), container.said("#problem-detail pre")), (MARK.into(), MARK.into()));
+    assert_eq!(container.said(".variables dd"), MARK);
+    let form = student.get(&format!("/applications/{}/edit", ids["application_id"])).await.is(200);
+    assert_eq!(form.value_of("image"), MARK);
+    assert_eq!(form.value_of("remove_secret"), MARK);
 }
 
 #[actix_web::test]

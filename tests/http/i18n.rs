@@ -121,6 +121,10 @@ fn names_that_are_put_together_have_sentences() {
             "status",
             vec!["building", "active", "stopped", "starting", "stopping", "rebooting", "deleting", "error", "unknown"],
         ),
+        ("status", vec!["pending", "running", "failed", "deploying", "redeploying"]),
+        ("applications.sizes", vec!["small", "medium", "large"]),
+        ("applications.filter", vec![]),
+        ("quota", vec!["applications", "app_cpu", "app_memory"]),
         ("roles", vec!["student", "teacher", "admin"]),
         ("quota", vec!["instances", "vcpus", "ram", "instances_text", "vcpus_text"]),
         ("templates.lacks", vec!["image", "flavor", "network", "floating_network", "security_group", "key_pair"]),
@@ -179,6 +183,33 @@ fn names_that_are_put_together_have_sentences() {
     }
 }
 
+/// Why a container may be broken or waits.
+const REASONS: [&str; 23] = [
+    "image_not_found",
+    "image_private",
+    "image_rate_limited",
+    "wrong_architecture",
+    "crash_loop",
+    "ended",
+    "out_of_memory",
+    "unschedulable",
+    "quota",
+    "config_error",
+    "port_silent",
+    "port_other",
+    "port_loopback",
+    "port_unknown",
+    "deploy_failed",
+    "waiting_for_cluster",
+    "rollout_slow",
+    "action_failed",
+    "delete_failed",
+    "delete_slow",
+    "vanished",
+    "deleted_outside",
+    "of_another_version",
+];
+
 /// Everything on a page that somebody may read, or have read out.
 fn words(answer: &Answer) -> Vec<String> {
     let html = answer.html();
@@ -221,6 +252,15 @@ async fn no_page_shows_the_name_of_a_sentence_and_english_pages_no_korean() {
         let broken = student.launch("broken").await;
         app.settle(student, &broken, "error").await;
         student.launch("new").await;
+        let fields = [("name", "wrong-port"), ("image", "me/express:1"), ("internal_port", "80")];
+        student.post("/applications", &fields).await.leads_to("/applications");
+        let wrong = student.container("wrong-port").await;
+        app.container_settles(student, &wrong, "failed").await;
+        let loopback = student.deploy("loopback", "me/loopback:1").await;
+        app.container_settles(student, &loopback, "failed").await;
+        let off = app.running_container(student, "off", "hello:1").await;
+        student.ask_container("stop", &off, &[]).await;
+        app.container_settles(student, &off, "stopped").await;
         let mut answers = Vec::new();
         for route in map::known(&ids).iter().filter(|route| route.is_get()) {
             let path = route.path_with(&ids);
@@ -232,7 +272,17 @@ async fn no_page_shows_the_name_of_a_sentence_and_english_pages_no_korean() {
         for id in [&stopped, &broken] {
             answers.push(student.get(&format!("/instances/{id}")).await);
         }
+        for id in [&wrong, &loopback, &off] {
+            for part in ["", "/logs", "/events", "/edit"] {
+                answers.push(student.get(&format!("/applications/{id}{part}")).await);
+            }
+            answers.push(student.ask_container("redeploy", id, &[("image", "no such")]).await.is(422));
+        }
+        for query in ["check?name=www", "check?name=free-name", "image?image=nginx", "image?image=limited", "image?image=x:"] {
+            answers.push(student.get_part(&format!("/applications/{query}")).await.is(200));
+        }
         for (path, person) in [
+            ("/applications", student),
             ("/signup", anon),
             ("/login", anon),
             ("/instances", student),
@@ -245,6 +295,11 @@ async fn no_page_shows_the_name_of_a_sentence_and_english_pages_no_korean() {
         }
         answers.push(student.get("/nothing").await);
         answers.push(student.get("/logout").await);
+        // Everything that may be wrong, in turn.
+        for reason in REASONS {
+            app.database.sql(&format!("UPDATE applications SET status = 'failed', transition = NULL, reason = '{reason}'"));
+            answers.push(student.get(&format!("/applications/{wrong}")).await.is(200));
+        }
         answers.push(student.press("start", &ids["instance_id"]).await.is(409));
         answers.push(student.post_part(&format!("/instances/{}/start", ids["instance_id"]), &[]).await.is(409));
         for answer in &answers {

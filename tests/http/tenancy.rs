@@ -76,9 +76,10 @@ async fn what_is_somebody_else_s_does_not_exist() {
         }
         walked += 1;
     }
-    assert!(walked >= 9, "the table has routes with ids");
+    assert!(walked >= 20, "the table has routes with ids");
     assert_eq!(app.database.dump(), before, "something was changed by who may not");
     assert_eq!(owner.status(&ids["instance_id"]).await, "active");
+    assert_eq!(owner.container_status(&ids["application_id"]).await, "running");
 }
 
 /// Names and values of headers that are the same for the same answer.
@@ -97,7 +98,13 @@ fn headers(answer: &Answer) -> Vec<String> {
 async fn pages_show_nothing_of_others() {
     let (app, owner, ids) = classroom().await;
     let other = app.student().await;
-    let hers = [owner.login_id.clone(), owner.name.clone(), ids["instance_id"].clone(), ids["key_id"].clone()];
+    let hers = [
+        owner.login_id.clone(),
+        owner.name.clone(),
+        ids["instance_id"].clone(),
+        ids["application_id"].clone(),
+        ids["key_id"].clone(),
+    ];
     for route in
         map::known(&ids).iter().filter(|route| route.is_get() && route.access != Access::Admin && !route.has_id())
     {
@@ -165,10 +172,14 @@ async fn what_is_gone_is_like_what_never_was() {
     let id = app.running(&student, "lab-1").await;
     student.press("delete", &id).await;
     app.settle(&student, &id, "gone").await;
+    let container = app.running_container(&student, "web-1", "hello:1").await;
+    student.ask_container("delete", &container, &[]).await;
+    app.container_settles(&student, &container, "gone").await;
     app.stop_working();
-    let (ids, random) = (Ids::from([("instance_id", id)]), map::random_ids());
+    let (ids, random) = (Ids::from([("instance_id", id), ("application_id", container)]), map::random_ids());
     let before = app.database.dump();
-    for route in map::known(&random).iter().filter(|route| route.path.contains("{instance_id}")) {
+    let about_them = |path: &str| path.contains("{instance_id}") || path.contains("{application_id}");
+    for route in map::known(&random).iter().filter(|route| about_them(route.path)) {
         let (gone, never) = (ask(&student, route, &ids).await.is(404), ask(&student, route, &random).await.is(404));
         assert_eq!(gone.comparable(), never.comparable(), "{} {}", route.method, route.path);
     }
@@ -194,7 +205,7 @@ async fn an_id_of_another_form_does_not_exist() {
         plain.as_str(),
         &"9".repeat(4000),
     ] {
-        let odd: Ids = ["instance_id", "key_id", "template_id"].map(|name| (name, id.to_owned())).into();
+        let odd: Ids = map::NAMES.map(|name| (name, id.to_owned())).into();
         for route in map::known(&ids).iter().filter(|route| route.has_id()) {
             let person = if route.access == Access::Admin { &admin } else { &student };
             ask(person, route, &odd).await.is(404);

@@ -335,6 +335,15 @@ impl Page {
         self.client.switch_to_window(tab.handle).await.unwrap();
     }
 
+    /// Goes to the tab that was opened last.
+    pub async fn last_tab(&self) {
+        let tabs = self.until("another tab", async || {
+            let tabs = self.client.windows().await.ok()?;
+            (tabs.len() > 1).then_some(tabs)
+        });
+        self.client.switch_to_window(tabs.await.pop().unwrap()).await.unwrap();
+    }
+
     /// Closes the tab and goes back to the first.
     pub async fn close_tab(&self) {
         self.client.close_window().await.unwrap();
@@ -435,6 +444,22 @@ impl Page {
         id.trim_start_matches("instance-").to_owned()
     }
 
+    /// Starts a container with the two fields that have to be filled in, and lands on the list.
+    pub async fn deploy(&self, name: &str, image: &str) {
+        self.goto("/applications/new").await;
+        self.fill("#name", name).await;
+        self.fill("#image", image).await;
+        self.click("#deploy-form button.btn--primary").await;
+        self.at("/applications").await;
+        self.see(&row(name)).await;
+    }
+
+    /// The id of a container on the list.
+    pub async fn container(&self, name: &str) -> String {
+        let id = self.attribute(&row(name), "id").await.expect("a row has an id");
+        id.trim_start_matches("application-").to_owned()
+    }
+
     /// Waits until the row says this.
     pub async fn settles(&self, name: &str, status: &str, limit: Duration) {
         let badge = format!("{}//*[@data-status][1]", row(name));
@@ -488,7 +513,7 @@ impl Page {
     }
 }
 
-/// The row of a mini PC, on the list and on the dashboard.
+/// The row of a mini PC or a container, on the list and on the dashboard.
 pub fn row(name: &str) -> String {
     format!(
         "//*[contains(@class,'resource-row')][.//*[contains(@class,'resource-row__name') and normalize-space()='{name}']]"

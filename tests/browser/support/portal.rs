@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
@@ -19,6 +19,8 @@ const BUILD_SECONDS: &str = "3";
 pub struct Portal {
     folder: Folder,
     port: u16,
+    /// Where the practice cloud's containers answer.
+    ingress: u16,
     settings: Vec<(String, String)>,
     process: Mutex<Option<Child>>,
     setup_link: OnceLock<String>,
@@ -32,8 +34,10 @@ impl Portal {
 
     /// A portal of one's own. Settings are variables.
     pub fn start(settings: &[(&str, &str)]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (port, ingress) = (free_port(), free_port());
         let mut all = vec![
+            ("FASTCLOUD_PRACTICE__INGRESS_LISTEN".to_owned(), format!("127.0.0.1:{ingress}")),
+            ("FASTCLOUD_APPLICATIONS__URL_PORT".to_owned(), ingress.to_string()),
             ("FASTCLOUD_PRACTICE__BUILD_SECONDS".to_owned(), BUILD_SECONDS.to_owned()),
             ("FASTCLOUD_SYNC__TRANSITION_SECONDS".to_owned(), "1".to_owned()),
         ];
@@ -41,6 +45,7 @@ impl Portal {
         let portal = Self {
             folder: Folder::new("portal"),
             port,
+            ingress,
             settings: all,
             process: Mutex::default(),
             setup_link: OnceLock::new(),
@@ -51,6 +56,21 @@ impl Portal {
 
     pub fn address(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The address of a container, by its first label.
+    pub fn address_of(&self, label: &str) -> String {
+        format!("http://{label}.apps.localhost:{}", self.ingress)
+    }
+
+    /// What a container's address answers: status and text.
+    pub async fn knock(&self, label: &str) -> (u16, String) {
+        let ask = reqwest::Client::builder().no_proxy().build().unwrap().get(format!("http://127.0.0.1:{}/", self.ingress));
+        let host = format!("{label}.apps.localhost:{}", self.ingress);
+        match ask.header("host", host).timeout(Duration::from_secs(5)).send().await {
+            Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap_or_default()),
+            Err(error) => (0, error.to_string()),
+        }
     }
 
     fn data(&self) -> PathBuf {
@@ -178,14 +198,39 @@ impl Portal {
 
     /// The practice cloud no longer answers: its state can't be read.
     pub fn break_cloud(&self) {
-        std::fs::rename(self.cloud_file(), self.cloud_file().with_extension("away")).unwrap();
-        std::fs::create_dir(self.cloud_file()).unwrap();
+        break_file(&self.cloud_file());
     }
 
     pub fn mend_cloud(&self) {
-        std::fs::remove_dir(self.cloud_file()).unwrap();
-        std::fs::rename(self.cloud_file().with_extension("away"), self.cloud_file()).unwrap();
+        mend_file(&self.cloud_file());
     }
+
+    fn cluster_file(&self) -> PathBuf {
+        self.data().join("practice/cluster.json")
+    }
+
+    /// The same for its containers.
+    pub fn break_cluster(&self) {
+        break_file(&self.cluster_file());
+    }
+
+    pub fn mend_cluster(&self) {
+        mend_file(&self.cluster_file());
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn break_file(file: &Path) {
+    std::fs::rename(file, file.with_extension("away")).unwrap();
+    std::fs::create_dir(file).unwrap();
+}
+
+fn mend_file(file: &Path) {
+    std::fs::remove_dir(file).unwrap();
+    std::fs::rename(file.with_extension("away"), file).unwrap();
 }
 
 impl Drop for Portal {

@@ -13,6 +13,21 @@ pub struct Answer {
     pub bytes: Vec<u8>,
 }
 
+/// Of an answer that goes on for as long as somebody looks: all up to the first event.
+async fn beginning(what: &str, mut response: reqwest::Response) -> reqwest::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while !bytes.windows(7).any(|window| window == b"event: ") {
+        match tokio::time::timeout(std::time::Duration::from_secs(20), response.chunk()).await {
+            Ok(chunk) => match chunk? {
+                Some(chunk) => bytes.extend_from_slice(&chunk),
+                None => break,
+            },
+            Err(_) => panic!("{what}: no event in time"),
+        }
+    }
+    Ok(bytes)
+}
+
 fn text_of(element: ElementRef<'_>) -> String {
     element.text().collect::<Vec<_>>().join(" ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -20,7 +35,9 @@ fn text_of(element: ElementRef<'_>) -> String {
 impl Answer {
     pub async fn of(what: String, response: reqwest::Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
-        let bytes = response.bytes().await.unwrap_or_else(|error| panic!("{what}: {error}")).to_vec();
+        let goes_on = headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+        let bytes = if goes_on { beginning(&what, response).await } else { response.bytes().await.map(|b| b.to_vec()) };
+        let bytes = bytes.unwrap_or_else(|error| panic!("{what}: {error}"));
         Self { what, status, headers, bytes }
     }
 

@@ -42,6 +42,9 @@ impl Route {
     }
 }
 
+/// The names of ids in paths.
+pub const NAMES: [&str; 4] = ["instance_id", "application_id", "key_id", "template_id"];
+
 const PASSWORD: &str = super::person::PASSWORD;
 
 /// The routes with forms that would be taken, of somebody who has these things.
@@ -77,11 +80,23 @@ pub fn known(ids: &Ids) -> Vec<Route> {
     order.push(("template_id", id("template_id")));
     let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
     let key = words(&[("key_name", "laptop"), ("public_key", line)]);
-    let change = words(&[
+    let passwords = words(&[
         ("current_password", PASSWORD),
         ("password", "another password"),
         ("password_confirm", "another password"),
     ]);
+    let change = [
+        ("image", "hello:2"),
+        ("internal_port", "80"),
+        ("external_port", "80"),
+        ("variables", "NODE_ENV=production"),
+        ("secrets", "TOKEN=abc"),
+        ("size", "small"),
+        ("replicas", "1"),
+    ];
+    let deployment: Vec<(&'static str, String)> =
+        words(&[("name", "web-9")]).into_iter().chain(words(&change)).collect();
+    let redeployment = words(&change);
     let none = Vec::new;
     let map = vec![
         (Public, "GET", "/", none()),
@@ -97,9 +112,10 @@ pub fn known(ids: &Ids) -> Vec<Route> {
         (Public, "POST", "/preferences/theme", words(&[("theme", "dark")])),
         (Account, "GET", "/dashboard", none()),
         (Account, "GET", "/dashboard/instances", none()),
+        (Account, "GET", "/dashboard/applications", none()),
         (Account, "GET", "/profile", none()),
         (Account, "POST", "/profile/name", words(&[("name", "새 이름")])),
-        (Account, "POST", "/profile/password", change),
+        (Account, "POST", "/profile/password", passwords),
         (Account, "POST", "/keys", key),
         (Account, "POST", "/keys/generate", words(&[("key_name", "made")])),
         (Account, "POST", "/keys/pick-up", none()),
@@ -116,6 +132,24 @@ pub fn known(ids: &Ids) -> Vec<Route> {
         (Account, "POST", "/instances/{instance_id}/reboot", none()),
         (Account, "GET", "/instances/{instance_id}/delete", none()),
         (Account, "POST", "/instances/{instance_id}/delete", none()),
+        (Account, "GET", "/applications", none()),
+        (Account, "POST", "/applications", deployment),
+        (Account, "GET", "/applications/new", none()),
+        (Account, "GET", "/applications/rows", none()),
+        (Account, "GET", "/applications/check", none()),
+        (Account, "GET", "/applications/image", none()),
+        (Account, "GET", "/applications/{application_id}", none()),
+        (Account, "GET", "/applications/{application_id}/row", none()),
+        (Account, "GET", "/applications/{application_id}/detail", none()),
+        (Account, "GET", "/applications/{application_id}/edit", none()),
+        (Account, "GET", "/applications/{application_id}/events", none()),
+        (Account, "GET", "/applications/{application_id}/logs", none()),
+        (Account, "GET", "/applications/{application_id}/logs/stream", none()),
+        (Account, "POST", "/applications/{application_id}/redeploy", redeployment),
+        (Account, "POST", "/applications/{application_id}/start", none()),
+        (Account, "POST", "/applications/{application_id}/stop", none()),
+        (Account, "GET", "/applications/{application_id}/delete", none()),
+        (Account, "POST", "/applications/{application_id}/delete", none()),
         (Admin, "GET", "/admin/cloud", none()),
         (Admin, "GET", "/admin/templates", none()),
         (Admin, "POST", "/admin/templates", template.clone()),
@@ -136,15 +170,17 @@ pub fn known(ids: &Ids) -> Vec<Route> {
     map
 }
 
-/// Somebody with one of each thing: a mini PC that runs, a key, and the templates that there are.
+/// Somebody with one of each thing: a mini PC and a container that run, a key, and the templates that there are.
 pub async fn things_of(app: &TestApp, person: &Person) -> Ids {
     let instance = app.running(person, &format!("pc of {}", person.login_id)).await;
+    let application = app.running_container(person, &format!("web of {}", person.login_id), "hello:1").await;
     let form = person.get("/profile").await.is(200).attribute(".key-row form", "action").unwrap();
     let key = form.split('/').nth(2).unwrap().to_owned();
-    Ids::from([("instance_id", instance), ("key_id", key), ("template_id", app.template("Nano"))])
+    let template = app.template("Nano");
+    Ids::from([("instance_id", instance), ("application_id", application), ("key_id", key), ("template_id", template)])
 }
 
 /// Ids of the right form that nobody has.
 pub fn random_ids() -> Ids {
-    ["instance_id", "key_id", "template_id"].map(|name| (name, uuid::Uuid::now_v7().to_string())).into()
+    NAMES.map(|name| (name, uuid::Uuid::now_v7().to_string())).into()
 }

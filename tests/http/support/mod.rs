@@ -1,6 +1,7 @@
 //! What the tests stand on: a real portal on a database of its own ([`TestApp`]), and people in front of it ([`Person`]).
 
 pub mod answer;
+pub mod containers;
 pub mod database;
 pub mod gate;
 pub mod map;
