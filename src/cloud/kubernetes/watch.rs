@@ -26,7 +26,7 @@ use crate::cloud::CloudError;
 use crate::cloud::cluster::{AppOwner, DeploymentSeen, Observed, PodSeen};
 
 /// Changes that come within this time of the first are told together: one rollout is a dozen of them.
-const GATHER: Duration = Duration::from_millis(200);
+const GATHER: Duration = Duration::from_millis(100);
 /// How long the cluster may take to say that it is there.
 const PING: Duration = Duration::from_secs(5);
 
