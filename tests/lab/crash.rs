@@ -55,6 +55,8 @@ fn every_point_of_the_source_is_in_the_table() {
     }
     let mut found = BTreeSet::new();
     points(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    // Those of containers need no OpenStack: `tests/http/applications/killed.rs` walks them.
+    found.retain(|point| !point.starts_with("app_"));
     let table: BTreeSet<String> = POINTS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(found, table, "left: the points in src, right: those that this test kills the portal at");
 }

@@ -2,6 +2,8 @@
 
 mod cluster;
 mod deaths;
+#[cfg(feature = "failpoints")]
+mod killed;
 mod life;
 mod refusals;
 mod somebody;
