@@ -141,10 +141,7 @@ pub(super) async fn turn_back(
     let (id, words) = (row.id, text.to_owned());
     let reason = if over_quota { "quota" } else { "deploy_failed" };
     match app.db.run(move |conn| Ok(progress::turns_back(conn, id, reason, &words)?)).await {
-        Ok(true) => {
-            fail_point!("app_turning_back");
-            go_back(app, operation, row, text).await
-        }
+        Ok(true) => go_back(app, operation, row, text).await,
         Ok(false) => Outcome::Failed(text.to_owned()),
         Err(error) => Outcome::Again(backoff(operation.attempts), Some(error.to_string())),
     }
@@ -192,7 +189,6 @@ async fn restore(app: &Arc<App>, row: &Application) -> Result<(), Halt> {
 
 async fn finish(app: &Arc<App>, operation: &Operation, row: &Application, text: &str) -> Outcome {
     let id = row.id;
-    fail_point!("app_turned_back");
     match app.db.run(move |conn| Ok(progress::turned_back(conn, id)?)).await {
         Ok(()) => Outcome::Failed(text.to_owned()),
         Err(error) => Outcome::Again(backoff(operation.attempts), Some(error.to_string())),

@@ -105,7 +105,6 @@ async fn murders(cluster: &Cluster) {
                 let id = listed(&person, &name).await;
                 person.container_reaches(&id, "running", 60).await;
                 cluster.answers(&format!("{name}.apps.localhost"), 200, "Hello from", 30).await;
-                cluster.namespace(&id).await;
                 living.push((id, name));
             }
             Redeploy => {

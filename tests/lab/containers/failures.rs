@@ -45,7 +45,6 @@ async fn failures(cluster: &Cluster) {
     let hog = person.deploy("hog", "hog:1", &[]).await;
     let seen = person.container_fails(&crash, "crash_loop", 90).await;
     assert_eq!(seen.status, "failed", "{}", seen.text);
-    cluster.namespace(&crash).await;
     let seen = until("the end of its log", 30, async || {
         let seen = person.container(&crash).await;
         if seen.text.contains("(1)") || seen.body.contains("log__lines") { Ok(seen) } else { Err(seen.text) }
@@ -107,7 +106,6 @@ async fn a_registry_that_is_silent_does_not_block() {
         let limited = person.deploy("limited", "limited:1", &[]).await;
         let foreign = person.deploy("foreign", "foreign:1", &[]).await;
         person.container_reaches(&good, "running", 60).await;
-        cluster.namespace(&good).await;
         let seen = person.container_fails(&missing, "image_not_found", 90).await;
         assert!(seen.text.contains(NO_IMAGE), "{}", seen.text);
         let seen = person.container_fails(&limited, "image_rate_limited", 90).await;

@@ -26,7 +26,6 @@ async fn an_address_belongs_to_whoever_took_it_first() {
         let hangul = two.deploy("한글", "hello:2", &[]).await;
         let (seen, _) = two.container_reaches(&hangul, "running", 60).await;
         cluster.answers(&seen.host(), 200, "Hello again from", 20).await;
-        cluster.namespace(&hangul).await;
         for (person, id) in [(&one, &id), (&two, &hangul)] {
             person.press_container(id, "delete", &[]).await;
             person.container_gone(id, 90).await;

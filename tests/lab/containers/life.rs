@@ -119,7 +119,6 @@ async fn variables(cluster: &Cluster) {
     let id = person.deploy("greeter", "env:1", &fields).await;
     let (seen, _) = person.container_reaches(&id, "running", 60).await;
     cluster.answers(&seen.host(), 200, "안녕, 항구", 20).await;
-    cluster.namespace(&id).await;
     let pods = cluster.of("pods", &id).await;
     assert_eq!(pods.len(), 2);
     person.press_container(&id, "delete", &[]).await;

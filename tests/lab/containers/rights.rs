@@ -24,7 +24,7 @@ async fn the_portal_may_do_what_it_needs_and_no_more() {
             vec!["watch", "pods", "--all-namespaces"],
             vec!["create", "deployments.apps", "-n", &namespace],
             vec!["patch", "secrets", "-n", &namespace],
-            vec!["create", "pods/exec", "-n", &namespace],
+            vec!["create", "pods", "--subresource=exec", "-n", &namespace],
         ] {
             assert_eq!(may(&allowed).await, "yes", "{allowed:?}");
         }
@@ -33,10 +33,11 @@ async fn the_portal_may_do_what_it_needs_and_no_more() {
             vec!["list", "secrets", "--all-namespaces"],
             vec!["get", "secrets", "-n", "kube-system"],
             vec!["get", "secrets", "-n", "default"],
-            vec!["create", "pods/exec", "-n", "kube-system"],
+            vec!["create", "pods", "--subresource=exec", "-n", "kube-system"],
             vec!["create", "deployments.apps", "-n", "kube-system"],
             vec!["get", "nodes"],
             vec!["list", "nodes"],
+            vec!["get", "nodes", "--subresource=proxy"],
             vec!["create", "clusterroles.rbac.authorization.k8s.io"],
             vec!["create", "roles.rbac.authorization.k8s.io", "-n", &namespace],
             vec!["create", "clusterrolebindings.rbac.authorization.k8s.io"],

@@ -22,7 +22,7 @@ async fn specs(cluster: &Cluster) {
         .set("FASTCLOUD_KUBERNETES__TLS_SECRET", "wildcard");
     let portal = setup.start(&home).await;
     let person = portal.person("builder").await;
-    let id = person.deploy("Builder's App", "hello:1", &[]).await;
+    let id = person.deploy("Builder.s_App", "hello:1", &[]).await;
     person.container_reaches(&id, "running", 60).await;
     let namespace = cluster.namespace(&id).await;
 

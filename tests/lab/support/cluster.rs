@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -15,9 +14,6 @@ use tokio::process::Command;
 use super::portal::Setup;
 use super::until;
 
-/// Portals whose namespaces are ours to remove.
-static PORTALS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-
 pub struct Cluster {
     vars: BTreeMap<String, String>,
     http: reqwest::Client,
@@ -26,9 +22,14 @@ pub struct Cluster {
 /// A test: the cluster is there, and what is left in it is removed, however the test ends.
 pub async fn run_containers(body: impl AsyncFnOnce(&Cluster)) {
     let cluster = Cluster::open().await;
+    let before = cluster.namespaces().await;
     let result = AssertUnwindSafe(body(&cluster)).catch_unwind().await;
     cluster.api_server("start").await;
-    cluster.clean().await;
+    // What portals of this test have made, whether it came to its end or not.
+    for namespace in cluster.namespaces().await.difference(&before) {
+        let gone = cluster.kubectl(&["delete", "namespace", namespace, "--wait=false"]).await;
+        assert!(gone.is_ok(), "{gone:?}");
+    }
     if let Err(panic) = result {
         std::panic::resume_unwind(panic);
     }
@@ -107,8 +108,6 @@ impl Cluster {
     pub async fn namespace(&self, application: &str) -> String {
         let deployments = self.of("deployments", application).await;
         let meta = &deployments.first().unwrap_or_else(|| panic!("no Deployment of {application}"))["metadata"];
-        let portal = meta["labels"]["fast-cloud/portal"].as_str().expect("a portal's label");
-        PORTALS.lock().unwrap_or_else(PoisonError::into_inner).insert(portal.to_owned());
         meta["namespace"].as_str().unwrap().to_owned()
     }
 
@@ -156,13 +155,10 @@ impl Cluster {
         assert!(output.status.success(), "apiserver {what}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Removes the namespaces of the portals that this process has seen.
-    async fn clean(&self) {
-        let portals = std::mem::take(&mut *PORTALS.lock().unwrap_or_else(PoisonError::into_inner));
-        for portal in portals {
-            let label = format!("fast-cloud/portal={portal}");
-            let gone = self.kubectl(&["delete", "namespaces", "-l", &label, "--wait=false"]).await;
-            assert!(gone.is_ok(), "{gone:?}");
-        }
+    /// Accounts' namespaces.
+    async fn namespaces(&self) -> BTreeSet<String> {
+        let list = self.get(&["namespaces", "-l", "app.kubernetes.io/managed-by=fast-cloud"]).await;
+        let names = list["items"].as_array().unwrap().iter();
+        names.map(|space| space["metadata"]["name"].as_str().unwrap().to_owned()).collect()
     }
 }
