@@ -55,17 +55,10 @@ fn every_point_of_the_source_is_in_the_table() {
     }
     let mut found = BTreeSet::new();
     points(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
-<<<<<<< HEAD
     let machines = POINTS.iter().map(|(name, _)| *name);
     let containers = crate::containers::crash::POINTS.iter().map(|(name, _)| *name);
     let table: BTreeSet<String> = machines.chain(containers).map(str::to_owned).collect();
     assert_eq!(found, table, "left: the points in src, right: those that the tests kill the portal at");
-=======
-    // Those of containers need no OpenStack: `tests/http/applications/killed.rs` walks them.
-    found.retain(|point| !point.starts_with("app_"));
-    let table: BTreeSet<String> = POINTS.iter().map(|(name, _)| (*name).to_owned()).collect();
-    assert_eq!(found, table, "left: the points in src, right: those that this test kills the portal at");
->>>>>>> h-core
 }
 
 #[tokio::test(flavor = "multi_thread")]
