@@ -79,16 +79,16 @@ async fn plan(app: &Arc<App>, row: &Application) -> Result<Plan, Halt> {
     Ok(plan)
 }
 
-/// What the namespace may hold: twice the account's quota, because a change needs the new pods beside the former ones.
-/// The quota itself is the portal's to keep.
+/// What the account may have; how much more its namespace holds, for a change's new pods beside the former ones, is the
+/// cluster's to know.
 fn limits(app: &App, plan: &Plan) -> NamespaceLimits {
     let quota = plan.quota;
     let applications = quota.applications.max(1);
     NamespaceLimits {
         applications,
-        pods: applications.saturating_mul(app.config.applications.max_replicas).saturating_mul(2),
-        cpu_millis: quota.app_cpu_millis.saturating_mul(2),
-        memory_mb: quota.app_memory_mb.saturating_mul(2),
+        pods: applications.saturating_mul(app.config.applications.max_replicas),
+        cpu_millis: quota.app_cpu_millis,
+        memory_mb: quota.app_memory_mb,
     }
 }
 

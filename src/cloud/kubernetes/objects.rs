@@ -138,7 +138,8 @@ pub(super) fn service(order: &DeployOrder) -> Value {
                 "name": PORT_NAME,
                 "protocol": "TCP",
                 "port": order.external_port,
-                "targetPort": order.internal_port,
+                // By name: while a change of the port is rolled out, each pod is asked at its own.
+                "targetPort": PORT_NAME,
             }],
         },
     })

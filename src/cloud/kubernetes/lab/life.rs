@@ -72,7 +72,7 @@ async fn lab_life_of_an_application() {
     assert!(until_answers(&order.host, 200).await.contains("port 8080"));
     let ports = kubectl_text(&["-n", &account.namespace(), "get", "service", "-o", "jsonpath={..spec.ports}"]);
     println!("    {ports}");
-    assert!(ports.contains("\"port\":81") && ports.contains("\"targetPort\":8080") && !ports.contains(":80,"));
+    assert!(ports.contains("\"port\":81") && ports.contains("\"targetPort\":\"http\""), "{ports}");
 
     account.remove(owner).await;
     account.remove(owner).await;

@@ -116,7 +116,7 @@ fn a_service_leads_from_the_external_to_the_internal_port() {
         json!({
             "type": "ClusterIP",
             "selector": {"fast-cloud/application": order.owner.application},
-            "ports": [{"name": "http", "protocol": "TCP", "port": 80, "targetPort": 8080}],
+            "ports": [{"name": "http", "protocol": "TCP", "port": 80, "targetPort": "http"}],
         })
     );
     assert_eq!(spec["metadata"]["name"], object_name(order.owner.application));
