@@ -100,7 +100,8 @@ async fn specs(cluster: &Cluster) {
     assert_eq!(deployment["spec"]["replicas"], 2);
     assert_eq!(container["resources"]["limits"]["cpu"], "500m");
     let env = container["env"].as_array().unwrap();
-    assert!(env.contains(&json!({"name": "GREETING", "value": "</script> \"blue\" ${HOME}"})), "{env:?}");
+    // To Kubernetes `$$` is a plain `$`: what the program gets is what was typed, as seen above.
+    assert!(env.contains(&json!({"name": "GREETING", "value": "</script> \"blue\" $${HOME}"})), "{env:?}");
     let secret = env.iter().find(|one| one["name"] == "TOKEN").unwrap();
     assert!(secret["value"].is_null() && secret["valueFrom"]["secretKeyRef"]["key"] == "TOKEN", "{secret}");
     let stored = &cluster.of("secrets", &id).await[0];
