@@ -89,9 +89,9 @@ fn container(order: &DeployOrder, profile: PodProfile, sleeps: bool) -> Value {
     })
 }
 
-/// A pause before the program is told to end. Clusters from 1.30 on do it themselves. On older ones it takes a program in
-/// the image; an image without one ends at once (the cluster then says FailedPreStopHook, and goes on), and a few
-/// requests that come in that moment fail. With the pause none did, of ten thousand beside three updates.
+/// A pause before the program is told to end. Over six updates in the lab, 34 of 5,515 requests failed without it, and
+/// none of 8,151 with it. Clusters from 1.30 on do it themselves; on older ones it takes a program in the image, and an
+/// image without one ends at once (the cluster then says FailedPreStopHook, and goes on).
 fn linger(sleeps: bool) -> Value {
     if sleeps {
         json!({"sleep": {"seconds": LINGER_SECONDS}})
