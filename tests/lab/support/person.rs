@@ -78,7 +78,9 @@ impl Page {
 
 impl Person {
     pub fn new(base: &str, login: &str) -> Self {
-        let http = Client::builder().redirect(redirect::Policy::none()).timeout(PATIENCE).build().unwrap();
+        // The portal closes a connection that was idle for 5 s: one that it may be closing right now is not used again.
+        let http = Client::builder().pool_idle_timeout(Duration::from_secs(1)).timeout(PATIENCE);
+        let http = http.redirect(redirect::Policy::none()).build().unwrap();
         Self {
             http,
             base: base.to_owned(),
