@@ -61,7 +61,7 @@ impl Kubernetes {
 
     /// Whether something accepts on the likely ports, over the pod's own loopback: the node connects there for us.
     /// Whether they are reached from outside can only be told of the port that the cluster itself probes.
-    async fn try_ports(&self, owner: AppOwner, pod: &Pod, likely: &[u16]) -> Result<Listeners, CloudError> {
+    pub(super) async fn try_ports(&self, owner: AppOwner, pod: &Pod, likely: &[u16]) -> Result<Listeners, CloudError> {
         let pods = Api::<Pod>::namespaced(self.streaming.clone(), &namespace(owner.account));
         let seen = pod_seen(pod);
         let mut ports = likely.to_vec();

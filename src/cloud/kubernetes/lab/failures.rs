@@ -107,6 +107,27 @@ async fn lab_no_room_and_no_quota() {
 
 #[tokio::test]
 #[ignore = "needs the lab"]
+async fn lab_only_what_needs_no_root() {
+    let mut config = Config::defaults().unwrap().kubernetes;
+    config.profile = crate::config::PodProfile::Restricted;
+    let mut account = Account::new().await;
+    account.cluster = Kubernetes::connect(&config).await.unwrap();
+    account.prepare().await;
+    let labels = kubectl_text(&["get", "namespace", &account.namespace(), "-o", "jsonpath={.metadata.labels}"]);
+    assert!(labels.contains("\"pod-security.kubernetes.io/enforce\":\"restricted\""), "{labels}");
+    let root = account.order("hello:1");
+    account.deploy(&root).await;
+    let seen = account.until(root.owner, "root", |seen| waits_for(seen, &["CreateContainerConfigError"])).await;
+    println!("    {}", message(&seen));
+    assert!(message(&seen).contains("root"));
+    let other = DeployOrder { internal_port: 8080, ..account.order("nonroot:1") };
+    account.deploy(&other).await;
+    account.until_ready(&other).await;
+    assert_eq!(until_answers(&other.host, 200).await.trim(), "Hello from 1000");
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
 async fn lab_what_listens_in_a_pod() {
     let account = Account::new().await;
     let cluster = &account.cluster;
@@ -143,6 +164,11 @@ async fn lab_what_listens_in_a_pod() {
         };
         println!("{image}: {found:?} in {:.2} s", took.as_secs_f32());
         assert_eq!(found, expected, "{image}");
+        if image == "loopback:1" {
+            // As far as can be known of an image without a program to ask.
+            let pod = cluster.pod_of(order.owner, &pod).await.unwrap();
+            assert_eq!(cluster.try_ports(order.owner, &pod, &likely).await.unwrap(), listeners(&[], &[80], false));
+        }
         if found.complete {
             let processes = kubectl_text(&["-n", &account.namespace(), "exec", &pod, "--", "ps"]);
             assert!(!processes.contains(" cat"), "{processes}");

@@ -45,6 +45,33 @@ async fn lab_accounts_do_not_reach_each_other() {
 
 #[tokio::test]
 #[ignore = "needs the lab"]
+async fn lab_a_container_has_the_rights_of_common_images_and_no_more() {
+    let account = Account::new().await;
+    let order = account.order("hello:1");
+    account.deploy(&order).await;
+    let pod = account.until_ready(&order).await.pods[0].name.clone();
+    let inside = |script: &str| {
+        let arguments = ["-n", &account.namespace(), "exec", &pod, "--", "sh", "-c", script];
+        let output = kubectl(&arguments);
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        (output.status.success(), text)
+    };
+    let status = inside("grep -E '^(CapBnd|NoNewPrivs|Seccomp):' /proc/1/status | tr -s '\t\n' ' '").1;
+    // The bits of capability.h: CHOWN 0, DAC_OVERRIDE 1, FOWNER 3, KILL 5, SETGID 6, SETUID 7, SETPCAP 8, NET_BIND 10.
+    let bits = [0, 1, 3, 5, 6, 7, 8, 10].iter().fold(0_u64, |sum, bit| sum | 1 << bit);
+    assert!(status.contains(&format!("CapBnd: {bits:016x}")), "{status}");
+    assert!(status.contains("NoNewPrivs: 1") && status.contains("Seccomp: 2"), "{status}");
+    // What entrypoints do: take files over, become another user, end its processes.
+    let steps = "cp /bin/busybox /tmp/x && chown 65534:65534 /tmp/x && chmod 700 /tmp/x \
+                 && (su nobody -s /bin/sh -c 'sleep 30 & echo $!' >/tmp/pid </dev/null 2>/dev/null; kill $(cat /tmp/pid))";
+    assert!(inside(steps).0);
+    assert!(!inside("mknod /tmp/sda b 8 0").0 && !inside("mount -t tmpfs none /mnt").0);
+    assert!(!inside("ls /var/run/secrets/kubernetes.io").0, "no token");
+    assert_eq!(inside("env | grep -c _SERVICE_PORT= ").1, "1", "only the cluster's own, which can't be left out");
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
 async fn lab_the_portals_rights_end_where_they_should() {
     let account = Account::new().await;
     let subject = format!("--as={}", Config::defaults().unwrap().kubernetes.subject);
