@@ -85,7 +85,7 @@ pub struct DeployForm {
 impl DeployForm {
     /// # Errors
     /// Every field that is wrong.
-    pub fn parse(fields: &Fields, reserved: &[String], max_replicas: u32) -> Result<Self, Errors> {
+    pub fn parse(fields: &Fields, reserved: &[String], max_replicas: u32) -> Result<Self, Box<Errors>> {
         let mut errors = Errors::default();
         let address = noted(address_of(fields.get("name"), reserved), &mut errors.name);
         let image = noted(Image::parse(fields.get("image")), &mut errors.image);
@@ -120,7 +120,7 @@ impl DeployForm {
                 replicas: replicas.unwrap_or(1),
                 launch_key: launch_key(fields.get("launch_key")),
             }),
-            _ => Err(errors),
+            _ => Err(Box::new(errors)),
         }
     }
 }
@@ -144,7 +144,7 @@ pub struct ChangeForm {
 impl ChangeForm {
     /// # Errors
     /// Every field that is there and wrong.
-    pub fn parse(fields: &Fields, max_replicas: u32) -> Result<Self, Errors> {
+    pub fn parse(fields: &Fields, max_replicas: u32) -> Result<Self, Box<Errors>> {
         let mut errors = Errors::default();
         let mut form = Self { revision: fields.get("revision").parse().ok(), ..Self::default() };
         if fields.has("image") {
@@ -164,7 +164,7 @@ impl ChangeForm {
         form.secrets_removed = fields.all("remove_secret").map(str::to_owned).collect();
         form.size = noted(size(fields.get("size")), &mut errors.size).flatten();
         form.replicas = noted(replicas(fields.get("replicas"), max_replicas), &mut errors.replicas).flatten();
-        if errors.any() { Err(errors) } else { Ok(form) }
+        if errors.any() { Err(Box::new(errors)) } else { Ok(form) }
     }
 }
 
@@ -268,7 +268,7 @@ mod tests {
 
     use super::*;
 
-    fn deploy(fields: &[(&str, &str)]) -> Result<DeployForm, Errors> {
+    fn deploy(fields: &[(&str, &str)]) -> Result<DeployForm, Box<Errors>> {
         DeployForm::parse(&Fields::of(fields.iter().copied()), &["www".to_owned()], 3)
     }
 
@@ -317,7 +317,7 @@ mod tests {
             size: Some("validation.size.unknown"),
             replicas: Some("validation.replicas.range"),
         };
-        assert_eq!(errors, all);
+        assert_eq!(*errors, all);
         for port in ["65536", "-1", "８０", "80 80", "eighty", "1e3"] {
             let errors = deploy(&[("name", "a"), ("image", "b"), ("internal_port", port)]).unwrap_err();
             assert_eq!(errors.internal_port, Some("validation.port.invalid"), "{port}");
@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn a_name_is_plain_or_secret() {
         let errors = deploy(&[("name", "a"), ("image", "b"), ("variables", "A=1"), ("secrets", "A=2")]).unwrap_err();
-        assert_eq!(errors, Errors { secrets: Some("validation.variables.twice"), ..Errors::default() });
+        assert_eq!(*errors, Errors { secrets: Some("validation.variables.twice"), ..Errors::default() });
     }
 
     #[test]

@@ -180,7 +180,7 @@ pub async fn create(reader: Reader, account: CurrentAccount, fields: Fields) -> 
     let config = &reader.app.config.applications;
     let form = match DeployForm::parse(&fields, &config.reserved_names, config.max_replicas) {
         Ok(form) => form,
-        Err(errors) => return refuse(errors, Said::default()).await,
+        Err(errors) => return refuse(*errors, Said::default()).await,
     };
     let known = match known(&reader, &form.image).await {
         Ok(known) => known,
@@ -352,7 +352,7 @@ pub async fn redeploy(
     }
     let form = match parsed {
         Ok(form) => form,
-        Err(errors) => return refuse(&reader, owner, id, &fields, errors, Said::default()).await,
+        Err(errors) => return refuse(&reader, owner, id, &fields, *errors, Said::default()).await,
     };
     let image = match &form.image {
         Some(image) => image.clone(),

@@ -20,7 +20,7 @@ pub enum During {
 use During::{Delete, Deploy, Look, Redeploy, Refused, Stop};
 
 /// Failpoints of containers, and what leads to them; those that both kinds of resources share are in both tables.
-pub const POINTS: [(&str, During); 25] = [
+pub const POINTS: [(&str, During); 24] = [
     ("request_written", Deploy),
     ("operation_taken", Deploy),
     ("app_namespace", Deploy),
@@ -36,8 +36,7 @@ pub const POINTS: [(&str, During); 25] = [
     ("app_ingress", Redeploy),
     ("app_recorded", Redeploy),
     ("app_scaled", Stop),
-    ("app_turning_back", Refused),
-    ("app_turned_back", Refused),
+    ("app_delete_service", Refused),
     ("app_looked_into", Look),
     ("request_written", Delete),
     ("app_delete_ingress", Delete),
