@@ -14,9 +14,10 @@ async fn two_fields_and_a_click_put_a_container_online() {
     let app = TestApp::new().await;
     let student = app.student().await;
     assert!(student.get("/applications").await.is(200).has(".empty a[href='/applications/new']"));
-    let id = student.deploy("My App", "hello:1").await;
+    student.start_container("My App", "hello:1").await.leads_to("/applications");
     let list = student.get("/applications").await.is(200);
     assert_eq!(list.said("#toasts"), "My App 배포를 시작했어요.");
+    let id = student.container("My App").await;
     assert_eq!(list.attribute(&format!("#application-{id} [data-status]"), "data-status").unwrap(), "pending");
     app.container_settles(&student, &id, "running").await;
     let list = student.get("/applications").await.is(200);
@@ -75,7 +76,8 @@ async fn the_address_that_is_shown_is_the_one_that_is_got() {
         assert_eq!(check.said(".field__hint"), format!("{shown} {sentence}"));
         assert_eq!(check.said("#route-url"), shown);
         assert_eq!(check.attribute("#route-url", "hx-swap-oob").unwrap(), "true");
-        let id = student.deploy(name, "hello:1").await;
+        student.start_container(name, "hello:1").await.leads_to("/applications");
+        let id = student.container(name.trim()).await;
         assert_eq!(student.container_page(&id).await.said(".copy__text"), shown);
         // From now on it is taken, for everybody.
         for person in [&student, &other] {
@@ -170,8 +172,9 @@ async fn a_wrong_port_is_explained_and_mended_by_a_click() {
     assert!(page.said(".route").contains("켜져 있어요 · 3000번에서 기다려요"));
     assert_eq!(page.attributes("main .btn--primary", "id"), ["fix-1"], "one primary button a page");
     let field = page.attribute("#problem input[name=internal_port]", "value").unwrap();
-    let answer = student.post_part(&format!("/applications/{id}/redeploy"), &[("internal_port", &field), ("view", "detail")]);
-    assert!(answer.await.is(200).has("#application-detail"));
+    let fields = [("internal_port", field.as_str()), ("view", "detail")];
+    let answer = student.post_part(&format!("/applications/{id}/redeploy"), &fields).await.is(200);
+    assert!(answer.has("#application-detail"));
     app.container_settles(&student, &id, "running").await;
     let page = student.container_page(&id).await;
     assert!(!page.has("#problem") && page.said(".route").contains("내부 포트 3000"));
