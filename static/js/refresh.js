@@ -9,9 +9,11 @@
 
   if (window.Idiomorph) {
     const { defaults } = window.Idiomorph;
-    defaults.ignoreActiveValue = true;
     defaults.callbacks.beforeAttributeUpdated = (name, element) => !(name === "open" && element.matches("details, dialog"));
-    defaults.callbacks.beforeNodeMorphed = (old) => !(old instanceof Element && old.matches("[data-keep]"));
+    // A field that is being typed in stays as it is. (The library's own ignoreActiveValue would also keep what is in a
+    // focused heading: the status that it speaks of.)
+    const typed = (element) => element === document.activeElement && element.matches("input, textarea, select");
+    defaults.callbacks.beforeNodeMorphed = (old) => !(old instanceof Element && (old.matches("[data-keep]") || typed(old)));
   }
 
   const lost = (yes) => {

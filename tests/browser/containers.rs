@@ -20,13 +20,7 @@ async fn ask_all_the_time(portal: Arc<Portal>, label: String, stop: Arc<AtomicBo
     let mut answers = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let (status, text) = portal.knock(&label).await;
-        let said = if text.contains("Hello again from") {
-            "2"
-        } else if text.contains("Hello from") {
-            "1"
-        } else {
-            "?"
-        };
+        let said = if text.contains("Hello again from") { "2" } else if text.contains("Hello from") { "1" } else { "?" };
         answers.push((status, said.to_owned()));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -95,7 +89,7 @@ async fn deploy_use_change_and_delete(page: &Page, portal: &Arc<Portal>, lang: L
 
     page.click(&format!("#application-{id}-delete")).await;
     page.reads("dialog[open] h1", name).await;
-    page.press(&lang.t("applications.delete_page.submit")).await;
+    page.click("dialog[open] button.btn--danger").await;
     page.until_for(SOON, "the list", &mut async || (page.here().await == "/applications").then_some(())).await;
     page.until_for(SOON, "the row to be gone", &mut async || (page.count(&row(name)).await == 0).then_some(())).await;
     assert_eq!(portal.knock(label).await.0, 404, "its address is nobody's");
@@ -142,10 +136,7 @@ async fn without_javascript() {
         page.at("/dashboard").await;
         page.press(&lang.t("applications.start_one")).await;
         page.at("/applications/new").await;
-        assert_eq!(
-            (page.value("#internal_port").await, page.value("#external_port").await),
-            ("80".into(), "80".into())
-        );
+        assert_eq!((page.value("#internal_port").await, page.value("#external_port").await), ("80".into(), "80".into()));
         page.fill("#name", "plain").await;
         page.fill("#image", "ngnix").await;
         page.click(SUBMIT).await;
@@ -224,11 +215,9 @@ async fn a_wrong_port_is_found_and_mended_by_a_click() {
         page.reads("#problem h2", sentence).await;
         page.reads(".route [data-status=failed]", "내부 포트 81").await;
         page.press("내부 포트를 3000번으로 바꾸고 다시 배포").await;
-        page.until_for(SOON, "it to run", &mut async || {
-            (page.attribute(".page__title [data-status]", "data-status").await.as_deref() == Some("running"))
-                .then_some(())
-        })
-        .await;
+        page.has(".page__title [data-status]", "data-status", "running").await;
+        let label = Lang::Ko.t("status.running");
+        page.reads(".page__title [data-status]", &label).await;
         page.gone("#problem").await;
         assert!(page.is_marked().await, "on the same page");
         assert_eq!(portal.knock("chat-bot").await.0, 200);

@@ -115,7 +115,9 @@ impl Page {
         if let Ok(png) = self.client.screenshot().await {
             let _ = std::fs::write(&picture, png);
         }
-        eprintln!("the browser was at {url} (picture: {})\n{text}\n--- the portal's log\n{log}", picture.display());
+        let complaints = self.complaints().await.join("\n");
+        eprintln!("the browser was at {url} (picture: {})\n{text}", picture.display());
+        eprintln!("--- the browser's console\n{complaints}\n--- the portal's log\n{log}");
     }
 
     /// What the pages' own scripts and the content security policy complained about. That an answer was a 404 or that
