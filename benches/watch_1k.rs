@@ -23,7 +23,7 @@ use self::resident::resident;
 
 const APPLICATIONS: usize = 1_000;
 const CHANGES: usize = 101;
-const PROMISED_KB: f64 = 25.0;
+const PROMISED_KB: f64 = 10.0;
 const PROMISED: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(60);
 

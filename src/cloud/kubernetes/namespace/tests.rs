@@ -74,7 +74,6 @@ fn limits_leave_room_for_an_update() {
             "type": "Container",
             "default": {"cpu": "250m", "memory": "128Mi"},
             "defaultRequest": {"cpu": "250m", "memory": "128Mi"},
-            "max": {"cpu": "2000m", "memory": "2048Mi"},
         }])
     );
 }
