@@ -13,6 +13,9 @@ use crate::support::{Browser, Page, Portal, browse};
 /// A practice container does everything within this.
 const SOON: Duration = Duration::from_secs(25);
 
+/// What a practice container logs at its start.
+const LISTENS: &str = "Listening on 0.0.0.0:80";
+
 const SUBMIT: &str = "#deploy-form button.btn--primary";
 
 /// Asks a container again and again; every answer that it gave, and how often in a row.
@@ -33,8 +36,16 @@ async fn ask_all_the_time(portal: Arc<Portal>, label: String, stop: Arc<AtomicBo
     answers
 }
 
-/// From an empty list to a container whose address answers, to its next version, and back to an empty list.
-async fn deploy_use_change_and_delete(page: &Page, portal: &Arc<Portal>, lang: Lang, name: &str, label: &str) {
+/// From an empty list to a container whose address answers, to its next version, and back to an empty list. `logged`
+/// stands in its log after it was opened; everything happens within `limit`.
+pub async fn deploy_use_change_and_delete(
+    page: &Page,
+    portal: &Arc<Portal>,
+    lang: Lang,
+    (name, label): (&str, &str),
+    logged: &str,
+    limit: Duration,
+) {
     let address = portal.address_of(label);
     page.goto("/applications").await;
     page.reads("#application-list", &lang.t("applications.empty_title")).await;
@@ -52,9 +63,12 @@ async fn deploy_use_change_and_delete(page: &Page, portal: &Arc<Portal>, lang: L
     page.reads("#internal_port-hint", &lang.t("applications.new.internal_found")).await;
     page.click(SUBMIT).await;
     page.at("/applications").await;
-    page.settles(name, "pending", SOON).await;
-    page.settles(name, "running", SOON).await;
-    assert!(portal.knock(label).await.1.contains("Hello from"));
+    page.settles(name, "pending", limit).await;
+    page.settles(name, "running", limit).await;
+    page.until_for(limit, "the address to answer", &mut async || {
+        portal.knock(label).await.1.contains("Hello from").then_some(())
+    })
+    .await;
 
     // In a tab of its own, which can't reach back to the portal.
     let id = page.container(name).await;
@@ -62,11 +76,11 @@ async fn deploy_use_change_and_delete(page: &Page, portal: &Arc<Portal>, lang: L
     page.at(&format!("/applications/{id}")).await;
     page.click("#open-url").await;
     page.last_tab().await;
-    page.reads("h1", "Hello from").await;
+    page.reads("body", "Hello from").await;
     assert_eq!(page.script("return [window.opener, location.origin]", vec![]).await, json!([null, address]));
     page.close_tab().await;
     page.reads("#log-state", &lang.t("applications.log.following")).await;
-    page.reads("#log-lines", "Listening on 0.0.0.0:80").await;
+    page.reads("#log-lines", logged).await;
     page.reads("#cluster-events", &lang.t("cluster_events.started")).await;
 
     // The next version: not one request fails in between.
@@ -79,7 +93,7 @@ async fn deploy_use_change_and_delete(page: &Page, portal: &Arc<Portal>, lang: L
     page.click(SUBMIT).await;
     page.at(&format!("/applications/{id}")).await;
     page.reads(".page__lead", "hello:2").await;
-    page.until_for(SOON, "the new version to answer", &mut async || {
+    page.until_for(limit, "the new version to answer", &mut async || {
         portal.knock(label).await.1.contains("Hello again from").then_some(())
     })
     .await;
@@ -96,9 +110,12 @@ async fn deploy_use_change_and_delete(page: &Page, portal: &Arc<Portal>, lang: L
     page.click(&format!("#application-{id}-delete")).await;
     page.reads("dialog[open] h1", name).await;
     page.click("dialog[open] button.btn--danger").await;
-    page.until_for(SOON, "the list", &mut async || (page.here().await == "/applications").then_some(())).await;
-    page.until_for(SOON, "the row to be gone", &mut async || (page.count(&row(name)).await == 0).then_some(())).await;
-    assert_eq!(portal.knock(label).await.0, 404, "its address is nobody's");
+    page.until_for(limit, "the list", &mut async || (page.here().await == "/applications").then_some(())).await;
+    page.until_for(limit, "the row to be gone", &mut async || (page.count(&row(name)).await == 0).then_some(())).await;
+    page.until_for(limit, "its address to be nobody's", &mut async || {
+        (portal.knock(label).await.0 == 404).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -108,7 +125,7 @@ async fn in_korean() {
         page.join("container-ko", "하늘").await;
         page.press(&Lang::Ko.t("applications.start_one")).await;
         page.at("/applications/new").await;
-        deploy_use_change_and_delete(page, &portal, Lang::Ko, "Hello World_1", "hello-world-1").await;
+        deploy_use_change_and_delete(page, &portal, Lang::Ko, ("Hello World_1", "hello-world-1"), LISTENS, SOON).await;
     })
     .await;
 }
@@ -120,7 +137,7 @@ async fn in_english() {
         page.goto("/").await;
         page.choose_language(Lang::En).await;
         page.join("container-en", "Sky").await;
-        deploy_use_change_and_delete(page, &portal, Lang::En, "hello-en", "hello-en").await;
+        deploy_use_change_and_delete(page, &portal, Lang::En, ("hello-en", "hello-en"), LISTENS, SOON).await;
     })
     .await;
 }

@@ -1,11 +1,13 @@
-//! The journey on a real OpenStack, of `lab/README.md`.
+//! The journeys on a real OpenStack and a real Kubernetes, of `lab/README.md`.
 
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fast_cloud::web::page::Lang;
 use tokio::process::Command;
 
+use crate::containers::deploy_use_change_and_delete;
 use crate::journey::{rent_use_and_delete, sign_up};
 use crate::support::{Browser, Portal, browse_for};
 
@@ -13,11 +15,15 @@ fn lab_dir() -> String {
     std::env::var("FASTCLOUD_LAB_DIR").unwrap_or_else(|_| "/var/lib/fastcloud-lab".to_owned())
 }
 
-fn portal() -> Portal {
+fn must_be_up() {
     assert!(
         std::env::var("FASTCLOUD_TEST_LAB").is_ok_and(|set| set == "1"),
         "FASTCLOUD_TEST_LAB=1 says that the lab is up"
     );
+}
+
+fn portal() -> Portal {
+    must_be_up();
     let lab = lab_dir();
     Portal::start(&[
         ("FASTCLOUD_CLOUD__COMPUTE", "openstack"),
@@ -28,6 +34,24 @@ fn portal() -> Portal {
         ("FASTCLOUD_INSTANCE_TEMPLATES__SSH_USER", "root"),
         ("FASTCLOUD_INSTANCE_TEMPLATES__SECURITY_GROUPS", r#"["ssh"]"#),
         ("FASTCLOUD_INSTANCE_TEMPLATES__NANO_FLAVOR", "tiny"),
+    ])
+}
+
+fn portal_on_kubernetes() -> Portal {
+    must_be_up();
+    let variables = std::fs::read_to_string(format!("{}/kubernetes/lab.env", lab_dir())).unwrap();
+    let variable = |name: &str| {
+        let value = variables.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        value.unwrap_or_else(|| panic!("lab.env has no {name}"))
+    };
+    let port = variable("LAB_INGRESS_URL").rsplit(':').next().unwrap();
+    Portal::start(&[
+        ("FASTCLOUD_CLOUD__APPLICATIONS", "kubernetes"),
+        ("KUBECONFIG", variable("LAB_KUBECONFIG")),
+        ("FASTCLOUD_APPLICATIONS__URL_PORT", port),
+        ("FASTCLOUD_PRACTICE__INGRESS_LISTEN", ""),
+        ("FASTCLOUD_KUBERNETES__INGRESS_CLASS", variable("LAB_INGRESS_CLASS")),
+        ("FASTCLOUD_REGISTRIES__MIRRORS", &format!(r#"["docker.io=http://{}"]"#, variable("LAB_REGISTRY"))),
     ])
 }
 
@@ -61,6 +85,26 @@ async fn the_journey_on_openstack() {
             sign_up(page, lang, login_id, "").await;
             rent_use_and_delete(page, lang, login_id, limit, boots).await;
             assert_eq!(page.count(".banner").await, 0, "nothing is pretended here");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn the_journey_on_kubernetes() {
+    let portal = Arc::new(portal_on_kubernetes());
+    let limit = Duration::from_secs(90);
+    for (lang, login_id, label) in
+        [(Lang::Ko, "lab.docker", "lab-journey-ko"), (Lang::En, "lab.sailor", "lab-journey-en")]
+    {
+        browse_for(&portal, Browser::KOREAN, Duration::from_secs(400), async |page| {
+            page.goto("/").await;
+            page.choose_language(lang).await;
+            page.join(login_id, "하늘").await;
+            let banner = page.text(".banner").await;
+            assert!(!banner.contains(&*lang.t("nav.applications")), "containers are real here: {banner}");
+            deploy_use_change_and_delete(page, &portal, lang, (label, label), "response:200", limit).await;
         })
         .await;
     }

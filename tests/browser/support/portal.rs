@@ -19,7 +19,7 @@ const BUILD_SECONDS: &str = "3";
 pub struct Portal {
     folder: Folder,
     port: u16,
-    /// Where the practice cloud's containers answer.
+    /// Where containers answer.
     ingress: u16,
     settings: Vec<(String, String)>,
     process: Mutex<Option<Child>>,
@@ -34,7 +34,10 @@ impl Portal {
 
     /// A portal of one's own. Settings are variables.
     pub fn start(settings: &[(&str, &str)]) -> Self {
-        let (port, ingress) = (free_port(), free_port());
+        // Where another ingress than the practice cloud's answers, its port is among the settings.
+        let other = settings.iter().find(|(name, _)| *name == "FASTCLOUD_APPLICATIONS__URL_PORT");
+        let ingress = other.map_or_else(free_port, |(_, port)| port.parse().unwrap());
+        let port = free_port();
         let mut all = vec![
             ("FASTCLOUD_PRACTICE__INGRESS_LISTEN".to_owned(), format!("127.0.0.1:{ingress}")),
             ("FASTCLOUD_APPLICATIONS__URL_PORT".to_owned(), ingress.to_string()),
