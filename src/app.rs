@@ -50,7 +50,16 @@ pub struct App {
 impl App {
     pub fn new(config: Config, db: Db, clouds: Clouds, shared: Shared) -> Arc<Self> {
         let Clouds { compute, cluster, images } = clouds;
-        Arc::new(Self { config, db, compute, cluster, images, shared, work: Notify::new(), closed: watch::Sender::new(false) })
+        Arc::new(Self {
+            config,
+            db,
+            compute,
+            cluster,
+            images,
+            shared,
+            work: Notify::new(),
+            closed: watch::Sender::new(false),
+        })
     }
 
     /// Which services are only pretended: every page says so.

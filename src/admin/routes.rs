@@ -17,11 +17,8 @@ use crate::web::reader::{Admin, Reader};
 use crate::web::respond::html;
 
 async fn cluster(reader: &Reader) -> Result<ClusterCard> {
-    let (service, strays) = reader
-        .app
-        .db
-        .run(|conn| Ok((CloudService::load(conn, APPLICATIONS)?, cluster_strays::list(conn)?)))
-        .await?;
+    let (service, strays) =
+        reader.app.db.run(|conn| Ok((CloudService::load(conn, APPLICATIONS)?, cluster_strays::list(conn)?))).await?;
     let context = Containers::new(reader.lang, &reader.app, &service, reader.csrf_token());
     let zone = reader.app.config.server.time_zone;
     let t = |key: &str| reader.lang.t(key).into_owned();

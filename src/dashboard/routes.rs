@@ -3,9 +3,7 @@
 use actix_web::HttpResponse;
 use chrono::NaiveDateTime;
 
-use super::views::{
-    ApplicationsCard, ApplicationsFragment, InstancesCard, InstancesFragment, ShowPage, Summary,
-};
+use super::views::{ApplicationsCard, ApplicationsFragment, InstancesCard, InstancesFragment, ShowPage, Summary};
 use crate::applications::model::{self as applications, Application};
 use crate::applications::present::Context as Containers;
 use crate::cloud_services::{self, CloudService};
@@ -203,10 +201,7 @@ mod tests {
     fn what_needs_a_look_is_said_first() {
         let say = |machines, containers| headline(Lang::Ko, "하늘", machines, containers, false);
         assert_eq!(say(machines(0, 0, 0, 0), containers(0, 0, 0, 0)), "무엇부터 켜 볼까요?");
-        assert_eq!(
-            say(machines(2, 2, 0, 0), containers(0, 0, 0, 0)),
-            "하늘 님, 미니 PC 2대가 모두 켜져 있어요."
-        );
+        assert_eq!(say(machines(2, 2, 0, 0), containers(0, 0, 0, 0)), "하늘 님, 미니 PC 2대가 모두 켜져 있어요.");
         assert_eq!(
             say(machines(3, 2, 0, 0), containers(4, 2, 1, 1)),
             "하늘 님, 컨테이너 1개를 확인해 주세요. 미니 PC 3대 중 2대가 켜져 있어요."

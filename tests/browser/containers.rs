@@ -20,7 +20,13 @@ async fn ask_all_the_time(portal: Arc<Portal>, label: String, stop: Arc<AtomicBo
     let mut answers = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let (status, text) = portal.knock(&label).await;
-        let said = if text.contains("Hello again from") { "2" } else if text.contains("Hello from") { "1" } else { "?" };
+        let said = if text.contains("Hello again from") {
+            "2"
+        } else if text.contains("Hello from") {
+            "1"
+        } else {
+            "?"
+        };
         answers.push((status, said.to_owned()));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -136,7 +142,10 @@ async fn without_javascript() {
         page.at("/dashboard").await;
         page.press(&lang.t("applications.start_one")).await;
         page.at("/applications/new").await;
-        assert_eq!((page.value("#internal_port").await, page.value("#external_port").await), ("80".into(), "80".into()));
+        assert_eq!(
+            (page.value("#internal_port").await, page.value("#external_port").await),
+            ("80".into(), "80".into())
+        );
         page.fill("#name", "plain").await;
         page.fill("#image", "ngnix").await;
         page.click(SUBMIT).await;

@@ -248,10 +248,9 @@ async fn hostile_questions_are_answered_as_harmlessly() {
             "/login?next=",
             "/setup?token=",
         ] {
-            for answer in [
-                student.get(&format!("{path}{query}")).await,
-                student.get_part(&format!("{path}{query}")).await,
-            ] {
+            for answer in
+                [student.get(&format!("{path}{query}")).await, student.get_part(&format!("{path}{query}")).await]
+            {
                 assert!(answer.status.as_u16() < 500, "{path} with {what}: {}", answer.status);
                 is_harmless(&answer);
             }

@@ -282,7 +282,9 @@ async fn no_page_shows_the_name_of_a_sentence_and_english_pages_no_korean() {
             }
             answers.push(student.ask_container("redeploy", id, &[("image", "no such")]).await.is(422));
         }
-        for query in ["check?name=www", "check?name=free-name", "image?image=nginx", "image?image=limited", "image?image=x:"] {
+        for query in
+            ["check?name=www", "check?name=free-name", "image?image=nginx", "image?image=limited", "image?image=x:"]
+        {
             answers.push(student.get_part(&format!("/applications/{query}")).await.is(200));
         }
         for (path, person) in [
@@ -301,7 +303,8 @@ async fn no_page_shows_the_name_of_a_sentence_and_english_pages_no_korean() {
         answers.push(student.get("/logout").await);
         // Everything that may be wrong, in turn.
         for reason in REASONS {
-            app.database.sql(&format!("UPDATE applications SET status = 'failed', transition = NULL, reason = '{reason}'"));
+            app.database
+                .sql(&format!("UPDATE applications SET status = 'failed', transition = NULL, reason = '{reason}'"));
             answers.push(student.get(&format!("/applications/{wrong}")).await.is(200));
         }
         answers.push(student.press("start", &ids["instance_id"]).await.is(409));

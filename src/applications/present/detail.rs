@@ -92,7 +92,12 @@ impl Context<'_> {
         let step = |icon, title: String, note: String, broken| RouteStep { icon, title, note, broken };
         vec![
             step("globe", shown.url.clone(), way("address", "address_ready"), false),
-            step("link", format!("{} {}", t("external"), deployed.external_port), way("external_note", "linked"), false),
+            step(
+                "link",
+                format!("{} {}", t("external"), deployed.external_port),
+                way("external_note", "linked"),
+                false,
+            ),
             step("link", format!("{} {}", t("internal"), deployed.internal_port), internal, broken_port),
             step(
                 "container",
@@ -171,6 +176,7 @@ impl Context<'_> {
             lines: Vec::new(),
             message: if chosen.is_none() { self.t("applications.log.no_pod") } else { String::new() },
             note: self.lang.t1("applications.log.last_note", "n", LOG_LINES).into_owned(),
+            is_page: false,
         }
     }
 
@@ -260,7 +266,8 @@ mod tests {
     }
 
     fn seen(pods: Vec<PodSeen>) -> Observed {
-        let owner = AppOwner { portal: uuid::Uuid::nil(), account: AccountId::new(), application: ApplicationId::new() };
+        let owner =
+            AppOwner { portal: uuid::Uuid::nil(), account: AccountId::new(), application: ApplicationId::new() };
         Observed { owner, deployment: None, pods }
     }
 

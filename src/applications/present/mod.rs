@@ -189,9 +189,8 @@ impl<'a> Context<'a> {
                 full: used >= limit,
             }
         };
-        let text = |key: &str, used: &str, limit: &str| {
-            self.lang.tv(key, &[("used", used), ("limit", limit)]).into_owned()
-        };
+        let text =
+            |key: &str, used: &str, limit: &str| self.lang.tv(key, &[("used", used), ("limit", limit)]).into_owned();
         let (count, most) = (usage.applications.to_string(), limit.applications.to_string());
         let (cpu, most_cpu) = (Self::cpu(usage.cpu_millis), Self::cpu(limit.app_cpu_millis));
         let (memory, most_memory) = (format::megabytes(usage.memory_mb), format::megabytes(limit.app_memory_mb));

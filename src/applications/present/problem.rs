@@ -49,7 +49,8 @@ impl Context<'_> {
     fn wait(&self, findings: &Findings) -> String {
         let left = findings.retry_at.map(|at| (at.naive_utc() - self.now).num_seconds()).filter(|left| *left > 0);
         let Some(minutes) = left.map(|seconds| (seconds + 59) / 60) else { return String::new() };
-        let (key, number) = if minutes < 120 { ("units.minutes", minutes) } else { ("units.hours", (minutes + 59) / 60) };
+        let (key, number) =
+            if minutes < 120 { ("units.minutes", minutes) } else { ("units.hours", (minutes + 59) / 60) };
         self.lang.t1(key, "n", number).into_owned()
     }
 
@@ -127,7 +128,7 @@ impl Context<'_> {
             }
             // Of a refused change there is nothing left to try again.
             "deploy_failed" if row.deployed_revision.is_some() => {}
-            "image_rate_limited" | "deploy_failed" | VANISHED | "crash_loop" | "port_unknown" | "port_silent" => {
+            "image_rate_limited" | "deploy_failed" | VANISHED => {
                 fixes.push(redeploy(vec![], self.t("applications.fix.again"), "restart"));
             }
             _ => {}
@@ -138,13 +139,7 @@ impl Context<'_> {
         fixes
     }
 
-    fn fix(
-        &self,
-        verb: &'static str,
-        fields: Vec<(&'static str, String)>,
-        label: String,
-        icon: &'static str,
-    ) -> Fix {
+    fn fix(&self, verb: &'static str, fields: Vec<(&'static str, String)>, label: String, icon: &'static str) -> Fix {
         Fix { verb, fields, label, icon }
     }
 }

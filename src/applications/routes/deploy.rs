@@ -96,13 +96,7 @@ pub async fn image(reader: Reader, _account: CurrentAccount, query: web::Query<P
     fragment(&ImageFragment { page: reader.page(Menu::Applications), image_check })
 }
 
-async fn new_page(
-    reader: &Reader,
-    account: AccountId,
-    typed: &Fields,
-    errors: &Errors,
-    said: Said,
-) -> Result<NewPage> {
+async fn new_page(reader: &Reader, account: AccountId, typed: &Fields, errors: &Errors, said: Said) -> Result<NewPage> {
     let default = reader.app.config.quota;
     let (usage, limit, service) = reader
         .app
@@ -124,14 +118,17 @@ async fn new_page(
         form.image.error = said.image;
     }
     let name = crate::text::shorten(typed.get("name"), 200);
-    let name_check = if name.trim().is_empty() || errors.name.is_some() {
+    let name_check = if name.trim().is_empty() || errors.get("name").is_some() {
         None
     } else {
         Some(name_check(reader, &context, &name).await?)
     };
     let after = AppUsage { applications: usage.applications + 1, ..usage };
     Ok(NewPage {
-        name: Field { value: name, error: errors.name.map(|key| reader.lang.t(key).into_owned()).unwrap_or_default() },
+        name: Field {
+            value: name,
+            error: errors.get("name").map(|key| reader.lang.t(key).into_owned()).unwrap_or_default(),
+        },
         name_check,
         placeholder: context.url_placeholder(),
         launch_key: crate::random::token(),
@@ -213,7 +210,7 @@ pub async fn create(reader: Reader, account: CurrentAccount, fields: Fields) -> 
     match deploy(&reader, id, order).await? {
         None => {}
         Some(Refusal::HostTaken) => {
-            let errors = Errors { name: Some("validation.app_name.taken"), ..Errors::default() };
+            let errors = Errors::of("name", "validation.app_name.taken");
             return refuse(errors, Said::default()).await;
         }
         Some(_) => {
@@ -290,7 +287,12 @@ pub async fn edit(reader: Reader, account: CurrentAccount, path: web::Path<Strin
 }
 
 /// What a change starts from: what is deployed, or a former deployment.
-async fn base(reader: &Reader, account: AccountId, id: ApplicationId, revision: Option<u32>) -> Result<(Found, Deployed)> {
+async fn base(
+    reader: &Reader,
+    account: AccountId,
+    id: ApplicationId,
+    revision: Option<u32>,
+) -> Result<(Found, Deployed)> {
     reader
         .app
         .db
@@ -325,12 +327,7 @@ fn redeployment(form: ChangeForm, base: &Deployed, image: &Image, known: Known) 
         external_port: form.external_port.unwrap_or(base.external_port),
         replicas: form.replicas.unwrap_or(base.replicas),
         size: form.size.unwrap_or(base.size),
-        secrets_kept: base
-            .secret_names
-            .iter()
-            .filter(|name| !form.secrets_removed.contains(name))
-            .cloned()
-            .collect(),
+        secrets_kept: base.secret_names.iter().filter(|name| !form.secrets_removed.contains(name)).cloned().collect(),
         variables: form.variables.unwrap_or_else(|| base.variables.clone()),
         secrets_set: form.secrets_set,
     }
@@ -373,7 +370,7 @@ pub async fn redeploy(
     };
     let change = redeployment(form, &base, &image, known);
     if shadowed(&change) {
-        let errors = Errors { secrets: Some("validation.variables.twice"), ..Errors::default() };
+        let errors = Errors::of("secrets", "validation.variables.twice");
         return refuse(&reader, owner, id, &fields, errors, Said::default()).await;
     }
     match place(&reader, owner, id, change).await? {
@@ -402,8 +399,7 @@ async fn refuse(
     said: Said,
 ) -> Result<HttpResponse> {
     if reader.htmx && matches!(fields.get("view"), "detail" | "row") {
-        let first = [errors.image, errors.internal_port, errors.external_port, errors.secrets, errors.size, said.above];
-        let sentence = first.into_iter().flatten().next().map(|key| reader.lang.t(key).into_owned());
+        let sentence = errors.first().or(said.above).map(|key| reader.lang.t(key).into_owned());
         let sentence = if said.image.is_empty() { sentence } else { Some(said.image) };
         return Err(Error::Conflict(sentence.unwrap_or_else(|| reader.lang.t("notice.not_now").into_owned())));
     }

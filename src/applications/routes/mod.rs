@@ -213,15 +213,16 @@ async fn ask(
     let (asked, name) = reader
         .app
         .db
-        .run(move |conn| Ok((Application::request(conn, owner, id, action)?, Application::find(conn, owner, id)?.0.name)))
+        .run(move |conn| {
+            Ok((Application::request(conn, owner, id, action)?, Application::find(conn, owner, id)?.0.name))
+        })
         .await?;
     if !asked {
         return Err(Error::Conflict(reader.lang.t("notice.not_now").into_owned()));
     }
     fail::fail_point!("request_written");
     reader.app.work.notify_one();
-    let target =
-        if action == Action::Delete { "/applications".to_owned() } else { format!("/applications/{id}") };
+    let target = if action == Action::Delete { "/applications".to_owned() } else { format!("/applications/{id}") };
     answer(&reader, owner, id, &fields, (said, &name), &target).await
 }
 

@@ -65,7 +65,8 @@ impl Portal {
 
     /// What a container's address answers: status and text.
     pub async fn knock(&self, label: &str) -> (u16, String) {
-        let ask = reqwest::Client::builder().no_proxy().build().unwrap().get(format!("http://127.0.0.1:{}/", self.ingress));
+        let ask =
+            reqwest::Client::builder().no_proxy().build().unwrap().get(format!("http://127.0.0.1:{}/", self.ingress));
         let host = format!("{label}.apps.localhost:{}", self.ingress);
         match ask.header("host", host).timeout(Duration::from_secs(5)).send().await {
             Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap_or_default()),

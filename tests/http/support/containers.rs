@@ -109,7 +109,11 @@ impl Following {
         loop {
             if let Some((event, rest)) = self.unread.split_once("\n\n") {
                 let field = |name: &str| {
-                    event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or_default().to_owned()
+                    event
+                        .lines()
+                        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+                        .unwrap_or_default()
+                        .to_owned()
                 };
                 let found = (field("event"), field("data"));
                 self.unread = rest.to_owned();
@@ -118,7 +122,8 @@ impl Following {
                 }
                 return Some(found);
             }
-            let chunk = tokio::time::timeout(Duration::from_secs(30), self.chunks.next()).await.expect("an event in time");
+            let chunk =
+                tokio::time::timeout(Duration::from_secs(30), self.chunks.next()).await.expect("an event in time");
             self.unread.push_str(std::str::from_utf8(&chunk?.ok()?).unwrap());
         }
     }
