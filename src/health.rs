@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, web};
 use serde_json::json;
 
 use crate::app::App;
-use crate::cloud_services::{COMPUTE, CloudService};
+use crate::cloud_services::{APPLICATIONS, COMPUTE, CloudService};
 use crate::error::{Error, Result};
 
 /// `GET /health/live`: the process answers.
@@ -14,9 +14,12 @@ pub async fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "ok" }))
 }
 
-/// What is known of the cloud, if the database answers soon: who asks for health waits no longer.
-async fn service(app: &App) -> Result<CloudService> {
-    let asked = app.db.run(|conn| Ok(CloudService::load(conn, COMPUTE)?));
+/// Whether a cloud is failing, if the database answers soon: who asks for health waits no longer.
+async fn is_degraded(app: &App) -> Result<bool> {
+    let asked = app.db.run(|conn| {
+        let (compute, cluster) = (CloudService::load(conn, COMPUTE)?, CloudService::load(conn, APPLICATIONS)?);
+        Ok(compute.is_failing() || cluster.is_failing())
+    });
     tokio::time::timeout(Duration::from_secs(2), asked)
         .await
         .map_err(|_| Error::Unavailable("no answer within 2 s".to_owned()))?
@@ -24,7 +27,7 @@ async fn service(app: &App) -> Result<CloudService> {
 
 /// `GET /health/ready`: the database answers.
 pub async fn ready(app: web::Data<App>) -> HttpResponse {
-    match service(&app).await {
+    match is_degraded(&app).await {
         Ok(_) => HttpResponse::Ok().json(json!({ "status": "ok" })),
         Err(_) => HttpResponse::ServiceUnavailable().json(json!({ "status": "database unavailable" })),
     }
@@ -32,9 +35,9 @@ pub async fn ready(app: web::Data<App>) -> HttpResponse {
 
 /// `GET /health`: both, in one word.
 pub async fn health(app: web::Data<App>) -> HttpResponse {
-    match service(&app).await {
-        Ok(service) if service.is_failing() => HttpResponse::Ok().json(json!({ "status": "degraded" })),
-        Ok(_) => HttpResponse::Ok().json(json!({ "status": "ok" })),
+    match is_degraded(&app).await {
+        Ok(true) => HttpResponse::Ok().json(json!({ "status": "degraded" })),
+        Ok(false) => HttpResponse::Ok().json(json!({ "status": "ok" })),
         Err(_) => HttpResponse::ServiceUnavailable().json(json!({ "status": "unavailable" })),
     }
 }

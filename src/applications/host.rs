@@ -69,7 +69,8 @@ mod tests {
         assert_eq!(text("블로그 v2"), "v2");
         assert_eq!(text("my 블로그"), "my");
         assert_eq!(text("café"), "caf");
-        assert_eq!(text("\u{212A}ube"), "ube", "only ASCII letters have a small form here");
+        assert_eq!(text("\u{FF21}bc"), "bc", "a wide letter is another one");
+        assert_eq!(text("\u{212A}ube"), "kube", "the sign for kelvin is a K");
         assert_eq!(text("7"), "7");
     }
 

@@ -191,11 +191,9 @@ fn find_strays(
 pub async fn take(app: &App, seen: Vec<Observed>) -> anyhow::Result<usize> {
     let limits = Limits::of(&app.config.applications);
     let portal = app.shared.portal;
-    let mut left = Vec::new();
-    for seen in latest(seen).into_iter().filter(|seen| seen.owner.portal == portal) {
-        // That it is gone is asked for once more: it may have been made anew.
-        left.push(if seen.deployment.is_none() { app.cluster.show(seen.owner).await? } else { seen });
-    }
+    let mut left = latest(seen);
+    left.retain(|seen| seen.owner.portal == portal);
+    left = confirmed(app, left).await?;
     let mut count = 0;
     for _ in 0..TRIES {
         if left.is_empty() {
@@ -210,6 +208,23 @@ pub async fn take(app: &App, seen: Vec<Observed>) -> anyhow::Result<usize> {
         app.work.notify_one();
     }
     Ok(count)
+}
+
+/// That one is gone is asked for once more, if its row does not know of it: it may have been made anew.
+async fn confirmed(app: &App, seen: Vec<Observed>) -> anyhow::Result<Vec<Observed>> {
+    let (gone, mut here): (Vec<Observed>, Vec<Observed>) = seen.into_iter().partition(|seen| seen.deployment.is_none());
+    if gone.is_empty() {
+        return Ok(here);
+    }
+    let ids: Vec<ApplicationId> = gone.iter().map(|seen| seen.owner.application).collect();
+    let rows = app.db.run_job(move |conn| Ok(seen::by_ids(conn, &ids)?)).await?;
+    let unaware = |row: &Application| row.facts().is_some() && row.reason.as_deref() != Some(VANISHED);
+    for seen in gone {
+        if rows.iter().any(|row| row.id == seen.owner.application && unaware(row)) {
+            here.push(app.cluster.show(seen.owner).await?);
+        }
+    }
+    Ok(here)
 }
 
 /// The last word about each.

@@ -366,6 +366,8 @@ impl Detail {
 /// What is wrong, what it means, and what to do.
 #[derive(Debug, Clone, Default)]
 pub struct Problem {
+    /// Its name, for scripts and tests; empty while it can't be seen.
+    pub reason: String,
     /// Something waits or can't be seen, as opposed to broken.
     pub is_warning: bool,
     pub icon: &'static str,

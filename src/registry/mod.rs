@@ -14,6 +14,7 @@ mod answer;
 mod cache;
 mod error;
 mod facts;
+mod grammar;
 mod lookup;
 mod platform;
 pub mod practice;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use oci_spec::distribution::{ParseError, Reference};
 use oci_spec::image::Digest;
 
+use super::grammar;
 use crate::validation::Checked;
 
 /// Longer ones are refused before anything looks at them. The longest that makes sense (host, name of 255, tag of 128,
@@ -44,7 +45,7 @@ impl ImageReference {
             return Err("validation.image.characters");
         }
         let text = with_small_host(text);
-        let inner = Reference::from_str(&text).map_err(|err| explain(&text, &err))?;
+        let inner = grammar::read(&text).map_err(|err| explain(&text, &err))?;
         check(&text, &inner)?;
         let familiar = familiar(&text, &inner);
         Ok(Self { inner, familiar })
@@ -139,7 +140,7 @@ fn explain(text: &str, err: &ParseError) -> &'static str {
     if *err == ParseError::NameTooLong {
         return "validation.image.too_long";
     }
-    let is_reference = |text: &str| Reference::from_str(text).is_ok();
+    let is_reference = |text: &str| grammar::read(text).is_ok();
     if let Some((name, _)) = text.split_once('@') {
         return if is_reference(name) { "validation.image.digest" } else { explain(name, err) };
     }
@@ -165,7 +166,7 @@ fn familiar(text: &str, inner: &Reference) -> String {
         inner.digest().map(|digest| format!("@{digest}")).unwrap_or_default()
     );
     // `docker.io/a.b/c` without its host would be the registry `a.b`.
-    if Reference::from_str(&short).is_ok_and(|again| again == *inner) { short } else { inner.whole() }
+    if grammar::read(&short).is_ok_and(|again| again == *inner) { short } else { inner.whole() }
 }
 
 #[cfg(test)]

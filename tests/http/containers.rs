@@ -216,10 +216,14 @@ async fn each_thing_that_goes_wrong_has_its_sentences() {
     ] {
         let id = student.deploy(name, image).await;
         app.container_settles(&student, &id, "failed").await;
-        let page = student.container_page(&id).await;
+        // The log is read after the crash is seen.
+        let page = until(&format!("{name}: {evidence}"), async || {
+            let page = student.container_page(&id).await;
+            page.said("#problem").contains(evidence).then_some(page)
+        })
+        .await;
         assert_eq!(page.said("#problem h2"), title, "{name}");
         assert_eq!(page.texts("#problem form .btn"), fixes, "{name}");
-        assert!(page.said("#problem").contains(evidence), "{name}: {}", page.said("#problem"));
         assert!(!page.said("#problem").contains("%{"), "{name}: {}", page.said("#problem"));
         assert_eq!(page.texts("main .btn--primary").len(), 1, "{name}: one primary button");
         assert!(page.has(".route [data-status=failed]"), "{name}");

@@ -55,8 +55,10 @@ fn every_point_of_the_source_is_in_the_table() {
     }
     let mut found = BTreeSet::new();
     points(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
-    let table: BTreeSet<String> = POINTS.iter().map(|(name, _)| (*name).to_owned()).collect();
-    assert_eq!(found, table, "left: the points in src, right: those that this test kills the portal at");
+    let machines = POINTS.iter().map(|(name, _)| *name);
+    let containers = crate::containers::crash::POINTS.iter().map(|(name, _)| *name);
+    let table: BTreeSet<String> = machines.chain(containers).map(str::to_owned).collect();
+    assert_eq!(found, table, "left: the points in src, right: those that the tests kill the portal at");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +101,17 @@ async fn walk(lab: &Lab, cloud: &str, points: &[(&str, During)]) {
         }
         let portal = setup.clone().set("FREEZE_AT", point).start(&home).await;
         person.moved(&portal.base);
-        die(&portal, &person, point, *during, &name, &template, rented.last()).await;
+        let victim = rented.last().cloned().unwrap_or_default();
+        let (path, fields) = match during {
+            Create | Address => {
+                ("/instances".to_owned(), vec![("name", name.as_str()), ("template_id", &template), ("ssh_key", "new")])
+            }
+            Stop => (format!("/instances/{victim}/stop"), vec![]),
+            Delete => (format!("/instances/{victim}/delete"), vec![]),
+        };
+        Death { portal: &portal, person: &person, point, unanswered: *point == "request_written" }
+            .by(&path, &fields)
+            .await;
 
         let portal = setup.start(&home).await;
         person.moved(&portal.base);
@@ -138,45 +150,35 @@ async fn walk(lab: &Lab, cloud: &str, points: &[(&str, During)]) {
     watch.lap(&format!("the {} that were left, deleted", rented.len()));
 }
 
-/// Asks for what leads to the point, and kills the portal there.
-async fn die(
-    portal: &Portal,
-    person: &Person,
-    point: &str,
-    during: During,
-    name: &str,
-    template: &str,
-    victim: Option<&String>,
-) {
-    let (path, fields) = match during {
-        Create | Address => {
-            ("/instances".to_owned(), vec![("name", name), ("template_id", template), ("ssh_key", "new")])
+/// A death at a point that a request leads to.
+pub struct Death<'a> {
+    pub portal: &'a Portal,
+    pub person: &'a Person,
+    pub point: &'a str,
+    /// The thread that should answer the request is the one that freezes.
+    pub unanswered: bool,
+}
+
+impl Death<'_> {
+    /// Asks for what leads to the point, and kills the portal there.
+    pub async fn by(&self, path: &str, fields: &[(&str, &str)]) {
+        let asked = self.person.try_post(path, fields);
+        let frozen = until("frozen", 60, async || {
+            if self.portal.logged(&format!("frozen at {}", self.point)) { Ok(()) } else { Err(self.portal.log()) }
+        });
+        if self.unanswered {
+            tokio::select! {
+                answer = asked => panic!("answered {:?}", answer.map(|page| page.status)),
+                () = frozen => {}
+            }
+        } else {
+            let (answer, ()) = tokio::join!(asked, frozen);
+            // Handlers live on other threads than the one that froze.
+            let page = answer.unwrap();
+            assert_eq!(page.status, 303, "{}", page.text());
         }
-        Stop => (format!("/instances/{}/stop", victim.unwrap()), vec![]),
-        Delete => (format!("/instances/{}/delete", victim.unwrap()), vec![]),
-    };
-    let asked = person.try_post(&path, &fields);
-    let frozen =
-        until(
-            "frozen",
-            60,
-            async || {
-                if portal.logged(&format!("frozen at {point}")) { Ok(()) } else { Err(portal.log()) }
-            },
-        );
-    if point == "request_written" {
-        // The answer never comes: the thread that should give it is frozen.
-        tokio::select! {
-            answer = asked => panic!("answered {:?}", answer.map(|page| page.status)),
-            () = frozen => {}
-        }
-    } else {
-        let (answer, ()) = tokio::join!(asked, frozen);
-        // Handlers live on other threads than the one that froze.
-        let page = answer.unwrap();
-        assert_eq!(page.status, 303, "{}", page.text());
+        self.portal.kill();
     }
-    portal.kill();
 }
 
 /// Rows and machines are the same; nothing is under way; no key pair or address of ours is left.

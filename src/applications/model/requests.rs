@@ -4,6 +4,7 @@ use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::applications::secrets::Secrets;
 use crate::cloud::cluster::{namespace, object_name};
 use crate::config::Quota;
 use crate::schema::accounts;
@@ -345,7 +346,7 @@ fn carried_over(
     row: &Application,
     change: &Redeployment,
     shared: &Shared,
-) -> QueryResult<(Vec<String>, Vec<(String, SecretString)>)> {
+) -> QueryResult<(Vec<String>, Secrets)> {
     let (wanted, pending) = configs::of_revision(conn, row.id, row.revision)?;
     let mut there = wanted.secret_names;
     if let Some(deployed) = row.deployed_revision.filter(|deployed| *deployed != row.revision) {
@@ -358,7 +359,7 @@ fn carried_over(
             names.push(name.clone());
         }
     }
-    let mut values: Vec<(String, SecretString)> = match pending.open(shared) {
+    let mut values: Secrets = match pending.open(shared) {
         Ok(pending) => pending.into_iter().filter(|(name, _)| names.contains(name)).collect(),
         Err(error) => {
             tracing::warn!(application.id = %row.id, %error, "secret variables that were on their way are lost");

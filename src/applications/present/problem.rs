@@ -73,6 +73,7 @@ impl Context<'_> {
         let say = |part: &str| self.sentence(reason, part, row, deployed);
         let fixes = self.fixes(reason, row, deployed, &findings);
         Some(Problem {
+            reason: reason.to_owned(),
             is_warning,
             icon: if is_warning { "alert" } else { "st-err" },
             title: say("title"),

@@ -79,16 +79,16 @@ async fn plan(app: &Arc<App>, row: &Application) -> Result<Plan, Halt> {
     Ok(plan)
 }
 
-/// What the namespace may hold: twice the account's quota, because a change needs the new pods beside the former ones.
-/// The quota itself is the portal's to keep.
+/// What the account may have; how much more its namespace holds, for a change's new pods beside the former ones, is the
+/// cluster's to know.
 fn limits(app: &App, plan: &Plan) -> NamespaceLimits {
     let quota = plan.quota;
     let applications = quota.applications.max(1);
     NamespaceLimits {
         applications,
-        pods: applications.saturating_mul(app.config.applications.max_replicas).saturating_mul(2),
-        cpu_millis: quota.app_cpu_millis.saturating_mul(2),
-        memory_mb: quota.app_memory_mb.saturating_mul(2),
+        pods: applications.saturating_mul(app.config.applications.max_replicas),
+        cpu_millis: quota.app_cpu_millis,
+        memory_mb: quota.app_memory_mb,
     }
 }
 
@@ -103,7 +103,9 @@ fn secret_order(app: &App, plan: &Plan) -> Result<Option<SecretOrder>, Halt> {
             keep.push(name.clone());
         }
     }
-    Ok((!keep.is_empty()).then_some(SecretOrder { set, keep }))
+    // With nothing to keep it goes; in a first deployment there is none.
+    let needed = !keep.is_empty() || plan.deployed.is_some();
+    Ok(needed.then_some(SecretOrder { set, keep }))
 }
 
 fn order(app: &App, row: &Application, config: &Deployed) -> DeployOrder {
@@ -139,10 +141,7 @@ pub(super) async fn turn_back(
     let (id, words) = (row.id, text.to_owned());
     let reason = if over_quota { "quota" } else { "deploy_failed" };
     match app.db.run(move |conn| Ok(progress::turns_back(conn, id, reason, &words)?)).await {
-        Ok(true) => {
-            fail_point!("app_turning_back");
-            go_back(app, operation, row, text).await
-        }
+        Ok(true) => go_back(app, operation, row, text).await,
         Ok(false) => Outcome::Failed(text.to_owned()),
         Err(error) => Outcome::Again(backoff(operation.attempts), Some(error.to_string())),
     }
@@ -190,7 +189,6 @@ async fn restore(app: &Arc<App>, row: &Application) -> Result<(), Halt> {
 
 async fn finish(app: &Arc<App>, operation: &Operation, row: &Application, text: &str) -> Outcome {
     let id = row.id;
-    fail_point!("app_turned_back");
     match app.db.run(move |conn| Ok(progress::turned_back(conn, id)?)).await {
         Ok(()) => Outcome::Failed(text.to_owned()),
         Err(error) => Outcome::Again(backoff(operation.attempts), Some(error.to_string())),

@@ -38,7 +38,7 @@ const EVERYWHERE: [Right; 5] = [
 ];
 
 /// What deploy/rbac.yaml gives inside an account's namespace.
-const INSIDE: [Right; 13] = [
+const INSIDE: [Right; 14] = [
     right("apps", "deployments", &["get", "create", "patch", "delete"]),
     right("apps", "deployments/scale", &["patch"]),
     right("apps", "replicasets", &["list"]),
@@ -52,6 +52,7 @@ const INSIDE: [Right; 13] = [
     right("", "pods/log", &["get"]),
     // Opening a websocket is "get" to older servers and "create" to newer ones.
     right("", "pods/exec", &["get", "create"]),
+    right("", "pods/portforward", &["get", "create"]),
     right("", "events", &["list"]),
 ];
 

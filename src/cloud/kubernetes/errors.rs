@@ -91,7 +91,11 @@ fn chain(err: &dyn std::error::Error) -> String {
         }
         next = cause.source();
     }
-    text
+    // Where a library would have programmers read on.
+    match text.find(": https://docs.rs/") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ impl Kubernetes {
 
     /// Whether something accepts on the likely ports, over the pod's own loopback: the node connects there for us.
     /// Whether they are reached from outside can only be told of the port that the cluster itself probes.
-    async fn try_ports(&self, owner: AppOwner, pod: &Pod, likely: &[u16]) -> Result<Listeners, CloudError> {
+    pub(super) async fn try_ports(&self, owner: AppOwner, pod: &Pod, likely: &[u16]) -> Result<Listeners, CloudError> {
         let pods = Api::<Pod>::namespaced(self.streaming.clone(), &namespace(owner.account));
         let seen = pod_seen(pod);
         let mut ports = likely.to_vec();
@@ -103,16 +103,16 @@ async fn accepts(pods: &Api<Pod>, name: &str, port: u16) -> Result<bool, CloudEr
     let mut forward = pods.portforward(name, &[port]).await.map_err(errors::meaning)?;
     let (stream, error) = (forward.take_stream(port), forward.take_error(port));
     let (Some(mut stream), Some(error)) = (stream, error) else { return Ok(false) };
-    // A line that ends any request early: what answers to it, listens.
-    if let Err(err) = stream.write_all(b"\r\n\r\n").await {
-        tracing::debug!("port {port} of {name}: {err}");
-    }
-    let mut byte = [0_u8];
     let answer = timeout(REFUSES, async {
-        tokio::select! {
-            message = error => message.is_none(),
-            read = stream.read(&mut byte) => matches!(read, Ok(1)),
-        }
+        // A line that ends any request early: what answers to it, listens.
+        let asked = stream.write_all(b"\r\n\r\n").await;
+        let mut byte = [0_u8];
+        let read = match asked {
+            Ok(()) => stream.read(&mut byte).await,
+            Err(err) => Err(err),
+        };
+        // A stream that ends without a byte was refused, if there is a message to say so.
+        matches!(read, Ok(1)) || error.await.is_none()
     });
     let accepts = answer.await.unwrap_or(true);
     forward.abort();
@@ -123,7 +123,11 @@ async fn accepts(pods: &Api<Pod>, name: &str, port: u16) -> Result<bool, CloudEr
 /// is not there (any more) or does not run.
 fn exec_refusal(err: kube::Error) -> CloudError {
     match errors::meaning(err) {
-        CloudError::Rejected(words) if words.contains("container not found") => CloudError::NotFound(words),
+        CloudError::Rejected(message) | CloudError::Unavailable { message, .. }
+            if message.contains("container not found") =>
+        {
+            CloudError::NotFound(message)
+        }
         other => other,
     }
 }

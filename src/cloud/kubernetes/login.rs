@@ -38,7 +38,7 @@ pub(super) async fn discover(variable: &(dyn Fn(&str) -> Option<String> + Sync))
 
 /// Several files are merged as kubectl does it: the first to say something wins. One of them that does not exist is
 /// left out, if another does.
-async fn from_files(paths: Vec<PathBuf>, source: String) -> anyhow::Result<Login> {
+pub(super) async fn from_files(paths: Vec<PathBuf>, source: String) -> anyhow::Result<Login> {
     let mut merged: Option<Kubeconfig> = None;
     for path in paths.iter().filter(|path| path.exists()) {
         let read = Kubeconfig::read_from(path).with_context(|| format!("{} is no kubeconfig", path.display()))?;

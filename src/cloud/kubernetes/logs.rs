@@ -56,7 +56,7 @@ impl Kubernetes {
                 None => break,
             }
         }
-        found.sort_by(|one: &ClusterEvent, other| other.at.cmp(&one.at));
+        found.sort_by_key(|event: &ClusterEvent| std::cmp::Reverse(event.at));
         found.truncate(SHOWN);
         Ok(found)
     }

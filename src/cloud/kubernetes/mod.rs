@@ -22,6 +22,7 @@ mod sockets;
 mod watch;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -76,6 +77,14 @@ impl Kubernetes {
     pub async fn connect(config: &config::Kubernetes) -> anyhow::Result<Self> {
         let login = login::discover(&|name| std::env::var(name).ok()).await?;
         Self::new(login, config)
+    }
+
+    /// As [`Self::connect`], by this kubeconfig whatever the environment says.
+    ///
+    /// # Errors
+    /// A file that can't be used.
+    pub async fn connect_by(file: &Path, config: &config::Kubernetes) -> anyhow::Result<Self> {
+        Self::new(login::from_files(vec![file.to_owned()], file.display().to_string()).await?, config)
     }
 
     fn new(login: login::Login, config: &config::Kubernetes) -> anyhow::Result<Self> {

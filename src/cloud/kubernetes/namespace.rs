@@ -170,9 +170,9 @@ fn quota_spec(portal: Uuid, account: AccountId, limits: NamespaceLimits) -> Valu
     })
 }
 
-/// What a container gets that names no limits of its own (ours all do), and the most that one may name.
+/// What a container gets that names no limits of its own; ours all do. No maximum: it would keep pods from coming back
+/// after an account's quota was lowered below what it has.
 fn limit_range_spec(portal: Uuid, account: AccountId, limits: NamespaceLimits) -> Value {
-    let most = json!({"cpu": format!("{}m", limits.cpu_millis), "memory": format!("{}Mi", limits.memory_mb)});
     let usual = json!({
         "cpu": format!("{}m", limits.cpu_millis.min(250)),
         "memory": format!("{}Mi", limits.memory_mb.min(128)),
@@ -181,7 +181,7 @@ fn limit_range_spec(portal: Uuid, account: AccountId, limits: NamespaceLimits) -
         "apiVersion": "v1",
         "kind": "LimitRange",
         "metadata": metadata(WALLS, portal, account),
-        "spec": {"limits": [{"type": "Container", "default": usual, "defaultRequest": usual, "max": most}]},
+        "spec": {"limits": [{"type": "Container", "default": usual, "defaultRequest": usual}]},
     })
 }
 

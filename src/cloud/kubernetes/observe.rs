@@ -20,8 +20,8 @@ use crate::cloud::cluster::{
     AppOwner, DeploymentSeen, Ended, Observed, PodSeen, Presence, Unschedulable, Words, object_name,
 };
 
-/// Objects of one page of a list.
-const PAGE: u32 = 500;
+/// Objects of one page of a list. A whole object takes some 30 kB while it is read, so few are held at once.
+pub(super) const PAGE: u32 = 100;
 
 impl Kubernetes {
     pub(super) async fn look_for(&self, owner: AppOwner) -> Result<Presence, CloudError> {

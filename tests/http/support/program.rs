@@ -38,6 +38,13 @@ impl Place {
         self.variables.push((name, value.to_owned()));
     }
 
+    /// The program stops dead where it comes to this failpoint; None: it does not.
+    #[cfg(feature = "failpoints")]
+    pub fn freeze_at(&mut self, point: Option<&str>) {
+        self.variables.retain(|(there, _)| there != "FREEZE_AT");
+        self.variables.extend(point.map(|point| ("FREEZE_AT".to_owned(), point.to_owned())));
+    }
+
     pub fn path(&self) -> &Path {
         self.folder.path()
     }

@@ -1,5 +1,7 @@
 //! What the tests share.
 
+mod cluster;
+mod container;
 mod lab;
 mod person;
 mod portal;
@@ -8,6 +10,7 @@ mod stack;
 
 use std::time::{Duration, Instant};
 
+pub use cluster::{Cluster, run_containers};
 pub use lab::{Lab, run};
 pub use person::{Detail, Person};
 pub use portal::{Home, Portal, Setup};

@@ -52,7 +52,7 @@ pub struct Detail {
     pub age: String,
 }
 
-fn select<'a>(scope: ElementRef<'a>, css: &str) -> Vec<ElementRef<'a>> {
+pub fn select<'a>(scope: ElementRef<'a>, css: &str) -> Vec<ElementRef<'a>> {
     scope.select(&Selector::parse(css).unwrap()).collect()
 }
 
@@ -60,11 +60,11 @@ fn text(element: ElementRef<'_>) -> String {
     element.text().collect::<Vec<_>>().join(" ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn first_text(scope: ElementRef<'_>, css: &str) -> String {
+pub fn first_text(scope: ElementRef<'_>, css: &str) -> String {
     select(scope, css).first().map(|element| text(*element)).unwrap_or_default()
 }
 
-fn status(scope: ElementRef<'_>) -> String {
+pub fn status(scope: ElementRef<'_>) -> String {
     let badge = select(scope, "[data-status]");
     badge.first().and_then(|badge| badge.attr("data-status")).unwrap_or_default().to_owned()
 }
@@ -78,7 +78,9 @@ impl Page {
 
 impl Person {
     pub fn new(base: &str, login: &str) -> Self {
-        let http = Client::builder().redirect(redirect::Policy::none()).timeout(PATIENCE).build().unwrap();
+        // The portal closes a connection that was idle for 5 s: one that it may be closing right now is not used again.
+        let http = Client::builder().pool_idle_timeout(Duration::from_secs(1)).timeout(PATIENCE);
+        let http = http.redirect(redirect::Policy::none()).build().unwrap();
         Self {
             http,
             base: base.to_owned(),

@@ -55,7 +55,7 @@ impl Setup {
             super::SCALE => ("fake.nano", "scale-net"),
             _ => ("tiny", "lab-net"),
         };
-        Self { env: Vec::new() }
+        Self::empty()
             .set("OS_CLIENT_CONFIG_FILE", clouds_yaml.to_string_lossy())
             .set("OS_CLOUD", cloud)
             .set("FASTCLOUD_CLOUD__COMPUTE", "openstack")
@@ -66,6 +66,12 @@ impl Setup {
             .set("FASTCLOUD_INSTANCE_TEMPLATES__NANO_FLAVOR", flavor)
             .set("FASTCLOUD_INSTANCE_TEMPLATES__STANDARD_FLAVOR", flavor)
             .set("FASTCLOUD_INSTANCE_TEMPLATES__PRO_FLAVOR", "huge")
+    }
+
+    /// With the practice cloud only, quick to notice things.
+    pub fn empty() -> Self {
+        Self { env: Vec::new() }
+            .set("FASTCLOUD_PRACTICE__INGRESS_LISTEN", "")
             .set("FASTCLOUD_SERVER__WORKERS", "2")
             .set("FASTCLOUD_SYNC__INTERVAL_SECONDS", "5")
             .set("FASTCLOUD_OPERATIONS__LEASE_SECONDS", "3")
