@@ -21,22 +21,30 @@ const MOST_VARIABLES: usize = 50;
 const MOST_BYTES: usize = 16 * 1024;
 const LONGEST_NAME: usize = 128;
 
-/// What is wrong, by field: names of sentences.
+/// What is wrong: fields with the names of their sentences.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Errors {
-    pub name: Option<&'static str>,
-    pub image: Option<&'static str>,
-    pub internal_port: Option<&'static str>,
-    pub external_port: Option<&'static str>,
-    pub variables: Option<&'static str>,
-    pub secrets: Option<&'static str>,
-    pub size: Option<&'static str>,
-    pub replicas: Option<&'static str>,
-}
+pub struct Errors(Vec<(&'static str, &'static str)>);
 
 impl Errors {
-    fn any(&self) -> bool {
-        *self != Self::default()
+    pub fn of(field: &'static str, sentence: &'static str) -> Self {
+        Self(vec![(field, sentence)])
+    }
+
+    /// The sentence of a field.
+    pub fn get(&self, field: &str) -> Option<&'static str> {
+        self.0.iter().find(|(name, _)| *name == field).map(|(_, sentence)| *sentence)
+    }
+
+    pub fn first(&self) -> Option<&'static str> {
+        self.0.first().map(|(_, sentence)| *sentence)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn note<T>(&mut self, field: &'static str, checked: Checked<T>) -> Option<T> {
+        checked.map_err(|sentence| self.0.push((field, sentence))).ok()
     }
 }
 
@@ -85,18 +93,20 @@ pub struct DeployForm {
 impl DeployForm {
     /// # Errors
     /// Every field that is wrong.
-    pub fn parse(fields: &Fields, reserved: &[String], max_replicas: u32) -> Result<Self, Box<Errors>> {
+    pub fn parse(fields: &Fields, reserved: &[String], max_replicas: u32) -> Result<Self, Errors> {
         let mut errors = Errors::default();
-        let address = noted(address_of(fields.get("name"), reserved), &mut errors.name);
-        let image = noted(Image::parse(fields.get("image")), &mut errors.image);
-        let internal_port = noted(internal_port(fields), &mut errors.internal_port);
-        let external_port = noted(port(fields.get("external_port")), &mut errors.external_port);
-        let variables = noted(variables(fields.get("variables")), &mut errors.variables);
-        let secrets = noted(secrets(fields.get("secrets")), &mut errors.secrets);
-        let size = noted(size(fields.get("size")), &mut errors.size);
-        let replicas = noted(replicas(fields.get("replicas"), max_replicas), &mut errors.replicas);
-        if let (Some(plain), Some(secret)) = (&variables, &secrets) {
-            errors.secrets = errors.secrets.or(both(plain, secret));
+        let address = errors.note("name", address_of(fields.get("name"), reserved));
+        let image = errors.note("image", Image::parse(fields.get("image")));
+        let internal_port = errors.note("internal_port", internal_port(fields));
+        let external_port = errors.note("external_port", port(fields.get("external_port")));
+        let variables = errors.note("variables", variables(fields.get("variables")));
+        let secrets = errors.note("secrets", secrets(fields.get("secrets")));
+        let size = errors.note("size", size(fields.get("size")));
+        let replicas = errors.note("replicas", replicas(fields.get("replicas"), max_replicas));
+        if let (Some(plain), Some(secret)) = (&variables, &secrets)
+            && let Some(sentence) = both(plain, secret)
+        {
+            errors.note::<()>("secrets", Err(sentence));
         }
         match (address, image, internal_port, external_port, variables, secrets, size, replicas) {
             (
@@ -108,7 +118,7 @@ impl DeployForm {
                 Some(secrets),
                 Some(size),
                 Some(replicas),
-            ) if !errors.any() => Ok(Self {
+            ) if errors.is_empty() => Ok(Self {
                 name,
                 label,
                 image,
@@ -120,7 +130,7 @@ impl DeployForm {
                 replicas: replicas.unwrap_or(1),
                 launch_key: launch_key(fields.get("launch_key")),
             }),
-            _ => Err(Box::new(errors)),
+            _ => Err(errors),
         }
     }
 }
@@ -144,27 +154,27 @@ pub struct ChangeForm {
 impl ChangeForm {
     /// # Errors
     /// Every field that is there and wrong.
-    pub fn parse(fields: &Fields, max_replicas: u32) -> Result<Self, Box<Errors>> {
+    pub fn parse(fields: &Fields, max_replicas: u32) -> Result<Self, Errors> {
         let mut errors = Errors::default();
         let mut form = Self { revision: fields.get("revision").parse().ok(), ..Self::default() };
         if fields.has("image") {
-            form.image = noted(Image::parse(fields.get("image")), &mut errors.image);
+            form.image = errors.note("image", Image::parse(fields.get("image")));
         }
         if fields.has("internal_port") {
-            form.internal_port = noted(internal_port(fields), &mut errors.internal_port);
+            form.internal_port = errors.note("internal_port", internal_port(fields));
         }
         if fields.has("external_port") {
-            let port = noted(port(fields.get("external_port")), &mut errors.external_port);
+            let port = errors.note("external_port", port(fields.get("external_port")));
             form.external_port = port.map(|port| port.unwrap_or(USUAL_PORT));
         }
         if fields.has("variables") {
-            form.variables = noted(variables(fields.get("variables")), &mut errors.variables);
+            form.variables = errors.note("variables", variables(fields.get("variables")));
         }
-        form.secrets_set = noted(secrets(fields.get("secrets")), &mut errors.secrets).unwrap_or_default();
+        form.secrets_set = errors.note("secrets", secrets(fields.get("secrets"))).unwrap_or_default();
         form.secrets_removed = fields.all("remove_secret").map(str::to_owned).collect();
-        form.size = noted(size(fields.get("size")), &mut errors.size).flatten();
-        form.replicas = noted(replicas(fields.get("replicas"), max_replicas), &mut errors.replicas).flatten();
-        if errors.any() { Err(Box::new(errors)) } else { Ok(form) }
+        form.size = errors.note("size", size(fields.get("size"))).flatten();
+        form.replicas = errors.note("replicas", replicas(fields.get("replicas"), max_replicas)).flatten();
+        if errors.is_empty() { Ok(form) } else { Err(errors) }
     }
 }
 
@@ -172,10 +182,6 @@ impl ChangeForm {
 pub fn both(plain: &[(String, String)], secret: &[(String, SecretString)]) -> Option<&'static str> {
     let twice = secret.iter().any(|(name, _)| plain.iter().any(|(other, _)| other == name));
     twice.then_some("validation.variables.twice")
-}
-
-fn noted<T>(checked: Checked<T>, error: &mut Option<&'static str>) -> Option<T> {
-    checked.map_err(|sentence| *error = Some(sentence)).ok()
 }
 
 /// None: what the image says. That is meant by an empty field, and by a number that the form had put in itself.
@@ -268,7 +274,7 @@ mod tests {
 
     use super::*;
 
-    fn deploy(fields: &[(&str, &str)]) -> Result<DeployForm, Box<Errors>> {
+    fn deploy(fields: &[(&str, &str)]) -> Result<DeployForm, Errors> {
         DeployForm::parse(&Fields::of(fields.iter().copied()), &["www".to_owned()], 3)
     }
 
@@ -307,20 +313,21 @@ mod tests {
             ("replicas", "4"),
         ])
         .unwrap_err();
-        let all = Errors {
-            name: Some("validation.app_name.reserved"),
-            image: Some("validation.image.url"),
-            internal_port: Some("validation.port.invalid"),
-            external_port: Some("validation.port.invalid"),
-            variables: Some("validation.variables.form"),
-            secrets: Some("validation.variables.name"),
-            size: Some("validation.size.unknown"),
-            replicas: Some("validation.replicas.range"),
-        };
-        assert_eq!(*errors, all);
+        for (field, sentence) in [
+            ("name", "validation.app_name.reserved"),
+            ("image", "validation.image.url"),
+            ("internal_port", "validation.port.invalid"),
+            ("external_port", "validation.port.invalid"),
+            ("variables", "validation.variables.form"),
+            ("secrets", "validation.variables.name"),
+            ("size", "validation.size.unknown"),
+            ("replicas", "validation.replicas.range"),
+        ] {
+            assert_eq!(errors.get(field), Some(sentence), "{field}");
+        }
         for port in ["65536", "-1", "８０", "80 80", "eighty", "1e3"] {
             let errors = deploy(&[("name", "a"), ("image", "b"), ("internal_port", port)]).unwrap_err();
-            assert_eq!(errors.internal_port, Some("validation.port.invalid"), "{port}");
+            assert_eq!(errors, Errors::of("internal_port", "validation.port.invalid"), "{port}");
         }
     }
 
@@ -349,7 +356,7 @@ mod tests {
     #[test]
     fn a_name_is_plain_or_secret() {
         let errors = deploy(&[("name", "a"), ("image", "b"), ("variables", "A=1"), ("secrets", "A=2")]).unwrap_err();
-        assert_eq!(*errors, Errors { secrets: Some("validation.variables.twice"), ..Errors::default() });
+        assert_eq!(errors, Errors::of("secrets", "validation.variables.twice"));
     }
 
     #[test]
@@ -373,6 +380,6 @@ mod tests {
         assert_eq!(some.variables, Some(vec![]));
         assert_eq!(some.secrets_removed, ["A", "B"]);
         assert_eq!(some.revision, Some(4));
-        assert_eq!(parse(&[("image", "")]).unwrap_err().image, Some("validation.image.missing"));
+        assert_eq!(parse(&[("image", "")]).unwrap_err(), Errors::of("image", "validation.image.missing"));
     }
 }

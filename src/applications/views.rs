@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::forms::USUAL_PORT;
 use crate::instances::views::{Filter, QuotaBar};
 use crate::web::page::{Age, Field, Page};
 
@@ -176,6 +177,11 @@ pub struct Form {
 }
 
 impl Form {
+    /// What stands in the port's field when nothing is known.
+    pub fn usual_port(&self) -> u16 {
+        USUAL_PORT
+    }
+
     /// What the drawing of the route says before anything is typed.
     pub fn replicas_text(&self) -> &str {
         if self.replicas.value.is_empty() { "1" } else { &self.replicas.value }
@@ -353,7 +359,7 @@ impl Detail {
 
     /// Whether the page's one primary button is that of the problem, not the one that opens the address.
     pub fn fix_is_primary(&self) -> bool {
-        self.problem.as_ref().is_some_and(|problem| !problem.fixes.is_empty())
+        self.problem.as_ref().is_some_and(|problem| !problem.fixes.is_empty() || problem.by_hand)
     }
 }
 
@@ -374,7 +380,7 @@ pub struct Problem {
     pub old_answers: String,
     /// Buttons; the first is the page's primary one.
     pub fixes: Vec<Fix>,
-    /// Whether the form for changes is a way out.
+    /// Whether the form for changes is a way out: the primary one if there is no button.
     pub by_hand: bool,
     /// How frameworks are told to wait at 0.0.0.0.
     pub loopback: Vec<(&'static str, &'static str)>,
@@ -441,6 +447,8 @@ pub struct Log {
     pub message: String,
     /// "마지막 200줄이에요."
     pub note: String,
+    /// It has a page of its own already.
+    pub is_page: bool,
 }
 
 impl Log {
@@ -534,6 +542,7 @@ pub struct DeletePage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::web::page::{Lang, Simulated};
 
     #[test]
     fn a_pod_s_name_is_escaped_in_links() {
@@ -541,6 +550,24 @@ mod tests {
         assert_eq!(log.stream(), "/applications/1/logs/stream?pod=a%26previous%3Dtrue%23x");
         assert_eq!(log.href("a b", true), "/applications/1/logs?pod=a+b&previous=true");
         assert_eq!(log.href("a", false), "/applications/1/logs?pod=a");
+    }
+
+    #[test]
+    fn the_banner_names_what_is_pretended() {
+        let banner = |machines, containers| {
+            let page = Page { simulated: Simulated { machines, containers }, ..Page::default() };
+            let text = DeletePage { page, row: Row::default() }.render().unwrap();
+            let start = text.find("<aside class=\"banner\"")?;
+            Some(text[start..start + text[start..].find("</aside>")?].to_owned())
+        };
+        let says = |machines, containers, sentence| {
+            let banner = banner(machines, containers).unwrap();
+            assert!(banner.contains(Lang::Ko.t(sentence).as_ref()), "{banner}");
+        };
+        says(true, true, "layout.banner_both");
+        says(true, false, "layout.banner_machines");
+        says(false, true, "layout.banner_containers");
+        assert_eq!(banner(false, false), None);
     }
 
     #[test]

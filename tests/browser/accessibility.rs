@@ -31,10 +31,75 @@ async fn check(page: &Page, what: &str, found: &mut Vec<String>) {
     }
 }
 
+/// The pages of containers: empty, full, failing.
+async fn containers(page: &Page, found: &mut Vec<String>) {
+    let soon = Duration::from_secs(40);
+    page.goto("/applications").await;
+    check(page, "containers, empty", found).await;
+    page.goto("/applications/new").await;
+    check(page, "start a container", found).await;
+    page.fill("#name", "web").await;
+    page.see("#name-check b").await;
+    page.fill("#image", "ghost:5").await;
+    page.see(".found").await;
+    page.click("details.fold summary").await;
+    check(page, "start a container, looked at", found).await;
+    page.fill("#name", "www").await;
+    page.see("#name-error").await;
+    page.fill("#image", "limited").await;
+    page.see(".found--warn").await;
+    check(page, "start a container, with a warning", found).await;
+    page.fill("#variables", "no value").await;
+    page.fill("#image", "nginx-missing").await;
+    page.see("#image-error").await;
+    page.click("#deploy-form button.btn--primary").await;
+    page.see("#variables-error").await;
+    check(page, "start a container, with errors", found).await;
+    page.deploy("web", "hello:1").await;
+    page.settles("web", "running", soon).await;
+    page.goto("/applications/new").await;
+    for (field, value) in [("#name", "wrong"), ("#image", "me/express:1"), ("#internal_port", "81")] {
+        page.fill(field, value).await;
+    }
+    page.click("#deploy-form button.btn--primary").await;
+    page.at("/applications").await;
+    page.settles("wrong", "failed", soon).await;
+    page.deploy("crash", "me/crash:1").await;
+    page.settles("crash", "failed", soon).await;
+    page.deploy("loopback", "me/loopback:1").await;
+    page.settles("loopback", "failed", soon).await;
+    check(page, "containers", found).await;
+    let mut ids = Vec::new();
+    for name in ["web", "wrong", "crash", "loopback"] {
+        ids.push((name, page.container(name).await));
+    }
+    page.goto("/applications?search=nothing").await;
+    check(page, "containers, nothing found", found).await;
+    for (name, id) in &ids {
+        page.goto(&format!("/applications/{id}")).await;
+        page.see("#cluster-events li").await;
+        page.see("#log-lines li").await;
+        page.script("for (const fold of document.querySelectorAll('main details')) fold.open = true", vec![]).await;
+        check(page, &format!("container {name}"), found).await;
+    }
+    let web = &ids[0].1;
+    for part in ["edit", "logs", "events", "delete"] {
+        page.goto(&format!("/applications/{web}/{part}")).await;
+        page.script("for (const fold of document.querySelectorAll('main details')) fold.open = true", vec![]).await;
+        check(page, &format!("container, {part}"), found).await;
+    }
+    page.goto("/applications").await;
+    page.click(&format!("#application-{web}-delete")).await;
+    page.see("dialog[open]").await;
+    check(page, "container, delete, in the dialog", found).await;
+    page.goto("/dashboard").await;
+    check(page, "dashboard with containers", found).await;
+}
+
 async fn every_page(lang: Lang, size: (u32, u32)) {
     let settings = [("FASTCLOUD_PRACTICE__BUILD_SECONDS", "3"), ("FASTCLOUD_SYNC__INTERVAL_SECONDS", "2")];
     let portal = Portal::start(&settings);
-    browse_for(&portal, Browser::KOREAN, Duration::from_secs(200), async |page| {
+    browse_for(&portal, Browser::KOREAN, Duration::from_secs(400), async |page| {
         let mut found = Vec::new();
         page.chromium("Page.addScriptToEvaluateOnNewDocument", json!({ "source": AXE })).await;
         page.prefer("light", "reduce").await;
@@ -100,6 +165,7 @@ async fn every_page(lang: Lang, size: (u32, u32)) {
         check(page, "list, nothing found", &mut found).await;
         page.goto("/dashboard").await;
         check(page, "dashboard", &mut found).await;
+        containers(page, &mut found).await;
         page.goto("/profile").await;
         let open = "for (const fold of document.querySelectorAll('details')) fold.open = true";
         page.script(open, vec![]).await;
@@ -113,6 +179,14 @@ async fn every_page(lang: Lang, size: (u32, u32)) {
         check(page, "dashboard, cloud silent", &mut found).await;
         page.goto(&format!("/instances/{first}")).await;
         check(page, "detail, unknown", &mut found).await;
+        portal.break_cluster();
+        page.goto("/applications").await;
+        page.settles("web", "unknown", Duration::from_secs(30)).await;
+        check(page, "containers, cluster silent", &mut found).await;
+        let web = page.container("web").await;
+        page.goto(&format!("/applications/{web}")).await;
+        page.see("#cluster-events").await;
+        check(page, "container, unknown", &mut found).await;
         page.log_out().await;
 
         let link = portal.setup_link();

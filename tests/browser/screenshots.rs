@@ -188,3 +188,130 @@ async fn screenshots() {
     })
     .await;
 }
+
+#[tokio::test]
+#[ignore = "writes docs/screenshots"]
+async fn screenshots_of_containers() {
+    let portal = Portal::start(&[
+        ("FASTCLOUD_SYNC__INTERVAL_SECONDS", "3"),
+        ("FASTCLOUD_QUOTA__APPLICATIONS", "8"),
+        ("FASTCLOUD_QUOTA__APP_CPU_MILLIS", "4000"),
+        ("FASTCLOUD_APPLICATIONS__SILENT_SECONDS", "2"),
+        // Nothing that changes from run to run stands on a picture.
+        ("FASTCLOUD_APPLICATIONS__URL_PORT", "8001"),
+    ]);
+    browse_for(&portal, Browser::KOREAN, Duration::from_secs(280), async |page| {
+        let soon = Duration::from_secs(60);
+        page.join("haneul", "김하늘").await;
+        page.goto("/applications").await;
+        take(page, "containers-empty", WIDE, "light").await;
+        page.goto("/applications/new").await;
+        page.fill("#name", "Chat Bot").await;
+        page.fill("#image", "ghost:5").await;
+        page.see(".found").await;
+        page.reads("#name-check", "chat-bot").await;
+        take(page, "container-new", WIDE, "light").await;
+        take(page, "container-new-dark", WIDE, "dark").await;
+        take(page, "container-new-phone", PHONE, "light").await;
+        page.size(WIDE.0, WIDE.1).await;
+        page.fill("#image", "nginx-missing:1").await;
+        page.see("#image-error").await;
+        page.fill("#name", "www").await;
+        page.see("#name-error").await;
+        take(page, "container-new-errors", WIDE, "light").await;
+
+        for (name, image) in [("my-portfolio", "nginx:1.27"), ("todo-api", "hello:1"), ("blog", "ghost:5")] {
+            page.deploy(name, image).await;
+            page.settles(name, "running", soon).await;
+        }
+        page.click(&format!("#application-{}-stop", page.container("blog").await)).await;
+        page.settles("blog", "stopped", soon).await;
+        let wrong = [("name", "chat-bot"), ("image", "haneul/express:1"), ("internal_port", "80")];
+        page.goto("/applications/new").await;
+        for (field, value) in wrong {
+            page.fill(&format!("#{field}"), value).await;
+        }
+        page.click("#deploy-form button.btn--primary").await;
+        page.at("/applications").await;
+        page.settles("chat-bot", "failed", soon).await;
+        page.deploy("homework", "haneul/crash:1").await;
+        page.settles("homework", "failed", soon).await;
+        page.deploy("flask-app", "haneul/loopback:1").await;
+        page.settles("flask-app", "failed", soon).await;
+        let ids = [
+            page.container("my-portfolio").await,
+            page.container("chat-bot").await,
+            page.container("homework").await,
+            page.container("flask-app").await,
+            page.container("todo-api").await,
+        ];
+        let [portfolio, wrong, crash, loopback, todo] = &ids;
+        page.goto(&format!("/applications/{todo}/edit")).await;
+        page.click("details.fold summary").await;
+        page.fill("#variables", "NODE_ENV=production").await;
+        page.fill("#secrets", "DB_PASSWORD=hunter42").await;
+        page.select("#size", "medium").await;
+        page.select("#replicas", "2").await;
+        take(page, "container-edit", WIDE, "light").await;
+        page.size(WIDE.0, WIDE.1).await;
+        page.click("#deploy-form button.btn--primary").await;
+        page.at(&format!("/applications/{todo}")).await;
+        page.reads(".facts", "2개 중 2개 준비됨").await;
+        page.reads("#log-lines", "Still running").await;
+        page.see("#cluster-events li").await;
+        take(page, "container", WIDE, "light").await;
+        take(page, "container-phone-dark", PHONE, "dark").await;
+        page.size(WIDE.0, WIDE.1).await;
+        page.goto("/applications").await;
+        take(page, "containers", WIDE, "light").await;
+        take(page, "containers-dark", WIDE, "dark").await;
+        take(page, "containers-phone", PHONE, "light").await;
+        page.goto("/dashboard").await;
+        take(page, "dashboard-containers", WIDE, "light").await;
+        page.goto(&format!("/applications/{wrong}")).await;
+        page.see("#log-lines li").await;
+        page.see("#cluster-events li").await;
+        take(page, "container-wrong-port", WIDE, "light").await;
+        take(page, "container-wrong-port-phone", PHONE, "light").await;
+        page.size(WIDE.0, WIDE.1).await;
+        page.goto(&format!("/applications/{crash}")).await;
+        page.see("#cluster-events li").await;
+        take(page, "container-crash", WIDE, "dark").await;
+        page.goto(&format!("/applications/{loopback}")).await;
+        page.click("#loopback summary").await;
+        page.see("#cluster-events li").await;
+        take(page, "container-loopback", WIDE, "light").await;
+        page.size(WIDE.0, WIDE.1).await;
+        page.goto(&format!("/applications/{portfolio}/logs")).await;
+        page.see("#log-lines li").await;
+        take(page, "container-logs", WIDE, "light").await;
+        page.size(WIDE.0, WIDE.1).await;
+        page.choose_language(Lang::En).await;
+        page.goto("/applications").await;
+        take(page, "containers-en", WIDE, "light").await;
+        page.goto("/applications/new").await;
+        take(page, "container-new-en-phone", PHONE, "dark").await;
+        page.goto(&format!("/applications/{wrong}")).await;
+        page.see("#log-lines li").await;
+        page.see("#cluster-events li").await;
+        take(page, "container-wrong-port-en-dark", WIDE, "dark").await;
+        page.size(WIDE.0, WIDE.1).await;
+        page.choose_language(Lang::Ko).await;
+        page.goto("/applications").await;
+        page.click(&format!("#application-{portfolio}-delete")).await;
+        page.see("dialog[open]").await;
+        take(page, "container-delete", WIDE, "light").await;
+        portal.break_cluster();
+        page.goto("/applications").await;
+        page.settles("my-portfolio", "unknown", Duration::from_secs(40)).await;
+        take(page, "containers-cluster-silent", WIDE, "light").await;
+        page.goto(&format!("/applications/{portfolio}")).await;
+        page.reads("#cluster-events", &Lang::Ko.t("applications.show.cluster_events_failed")).await;
+        take(page, "container-unknown", WIDE, "light").await;
+        page.goto("/dashboard").await;
+        page.see("#dashboard-applications .card__note").await;
+        take(page, "dashboard-cluster-silent", WIDE, "light").await;
+        portal.mend_cluster();
+    })
+    .await;
+}

@@ -176,6 +176,7 @@ impl Context<'_> {
             lines: Vec::new(),
             message: if chosen.is_none() { self.t("applications.log.no_pod") } else { String::new() },
             note: self.lang.t1("applications.log.last_note", "n", LOG_LINES).into_owned(),
+            is_page: false,
         }
     }
 

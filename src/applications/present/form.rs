@@ -57,20 +57,20 @@ impl Context<'_> {
         let say = |sentence: Option<&'static str>| sentence.map(|key| self.t(key)).unwrap_or_default();
         let field = |value: &str, most: usize, error| Field { value: shorten(value, most), error: say(error) };
         let most = self.app.config.applications.max_replicas;
-        let more = [errors.variables, errors.secrets, errors.size, errors.replicas];
+        let more = [errors.get("variables"), errors.get("secrets"), errors.get("size"), errors.get("replicas")];
         let secrets_lost = !typed.get("secrets").trim().is_empty();
         Form {
-            image: field(&values.image, 512, errors.image),
+            image: field(&values.image, 512, errors.get("image")),
             image_check: None,
-            internal_port: field(&values.internal_port, 16, errors.internal_port),
-            external_port: field(&values.external_port, 16, errors.external_port),
+            internal_port: field(&values.internal_port, 16, errors.get("internal_port")),
+            external_port: field(&values.external_port, 16, errors.get("external_port")),
             port_guess: shorten(&values.port_guess, 16),
-            variables: field(&values.variables, 20_000, errors.variables),
-            secrets: Field { value: String::new(), error: say(errors.secrets) },
+            variables: field(&values.variables, 20_000, errors.get("variables")),
+            secrets: Field { value: String::new(), error: say(errors.get("secrets")) },
             secrets_lost,
-            size: Field { value: values.size.name().to_owned(), error: say(errors.size) },
+            size: Field { value: values.size.name().to_owned(), error: say(errors.get("size")) },
             sizes: self.size_choices(values.size),
-            replicas: Field { value: values.replicas.to_string(), error: say(errors.replicas) },
+            replicas: Field { value: values.replicas.to_string(), error: say(errors.get("replicas")) },
             replica_choices: (1..=most)
                 .map(|number| Choice {
                     value: number.to_string(),

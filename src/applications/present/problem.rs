@@ -129,7 +129,7 @@ impl Context<'_> {
             }
             // Of a refused change there is nothing left to try again.
             "deploy_failed" if row.deployed_revision.is_some() => {}
-            "image_rate_limited" | "deploy_failed" | VANISHED | "crash_loop" | "port_unknown" | "port_silent" => {
+            "image_rate_limited" | "deploy_failed" | VANISHED => {
                 fixes.push(redeploy(vec![], self.t("applications.fix.again"), "restart"));
             }
             _ => {}

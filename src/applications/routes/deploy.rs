@@ -118,14 +118,17 @@ async fn new_page(reader: &Reader, account: AccountId, typed: &Fields, errors: &
         form.image.error = said.image;
     }
     let name = crate::text::shorten(typed.get("name"), 200);
-    let name_check = if name.trim().is_empty() || errors.name.is_some() {
+    let name_check = if name.trim().is_empty() || errors.get("name").is_some() {
         None
     } else {
         Some(name_check(reader, &context, &name).await?)
     };
     let after = AppUsage { applications: usage.applications + 1, ..usage };
     Ok(NewPage {
-        name: Field { value: name, error: errors.name.map(|key| reader.lang.t(key).into_owned()).unwrap_or_default() },
+        name: Field {
+            value: name,
+            error: errors.get("name").map(|key| reader.lang.t(key).into_owned()).unwrap_or_default(),
+        },
         name_check,
         placeholder: context.url_placeholder(),
         launch_key: crate::random::token(),
@@ -180,7 +183,7 @@ pub async fn create(reader: Reader, account: CurrentAccount, fields: Fields) -> 
     let config = &reader.app.config.applications;
     let form = match DeployForm::parse(&fields, &config.reserved_names, config.max_replicas) {
         Ok(form) => form,
-        Err(errors) => return refuse(*errors, Said::default()).await,
+        Err(errors) => return refuse(errors, Said::default()).await,
     };
     let known = match known(&reader, &form.image).await {
         Ok(known) => known,
@@ -207,7 +210,7 @@ pub async fn create(reader: Reader, account: CurrentAccount, fields: Fields) -> 
     match deploy(&reader, id, order).await? {
         None => {}
         Some(Refusal::HostTaken) => {
-            let errors = Errors { name: Some("validation.app_name.taken"), ..Errors::default() };
+            let errors = Errors::of("name", "validation.app_name.taken");
             return refuse(errors, Said::default()).await;
         }
         Some(_) => {
@@ -352,7 +355,7 @@ pub async fn redeploy(
     }
     let form = match parsed {
         Ok(form) => form,
-        Err(errors) => return refuse(&reader, owner, id, &fields, *errors, Said::default()).await,
+        Err(errors) => return refuse(&reader, owner, id, &fields, errors, Said::default()).await,
     };
     let image = match &form.image {
         Some(image) => image.clone(),
@@ -367,7 +370,7 @@ pub async fn redeploy(
     };
     let change = redeployment(form, &base, &image, known);
     if shadowed(&change) {
-        let errors = Errors { secrets: Some("validation.variables.twice"), ..Errors::default() };
+        let errors = Errors::of("secrets", "validation.variables.twice");
         return refuse(&reader, owner, id, &fields, errors, Said::default()).await;
     }
     match place(&reader, owner, id, change).await? {
@@ -396,8 +399,7 @@ async fn refuse(
     said: Said,
 ) -> Result<HttpResponse> {
     if reader.htmx && matches!(fields.get("view"), "detail" | "row") {
-        let first = [errors.image, errors.internal_port, errors.external_port, errors.secrets, errors.size, said.above];
-        let sentence = first.into_iter().flatten().next().map(|key| reader.lang.t(key).into_owned());
+        let sentence = errors.first().or(said.above).map(|key| reader.lang.t(key).into_owned());
         let sentence = if said.image.is_empty() { sentence } else { Some(said.image) };
         return Err(Error::Conflict(sentence.unwrap_or_else(|| reader.lang.t("notice.not_now").into_owned())));
     }

@@ -105,6 +105,7 @@ pub async fn logs(
     let context = found.context(&reader);
     let seen = found.row.observed();
     let mut log = context.log(&found.row, seen.as_ref(), query.pod(&found.row)?, query.previous == "true");
+    log.is_page = true;
     if !log.pod.is_empty() {
         let request = LogRequest {
             owner: owner(&reader.app, account.id, id),
