@@ -218,7 +218,7 @@ mod tests {
 
     #[actix_web::test]
     async fn no_request_fails_while_it_is_redeployed() {
-        let (_folder, cluster, mut order) = cluster(Duration::from_millis(400)).await;
+        let (_folder, cluster, mut order) = cluster(Duration::from_secs(3)).await;
         let PracticeIngress { server, address } = serve(cluster.clone(), loopback()).unwrap();
         let handle = server.handle();
         let task = actix_web::rt::spawn(server);
