@@ -14,6 +14,8 @@ use crate::cloud::cluster::{AppOwner, ClusterEvent, LogLine, LogRequest, namespa
 
 /// Bytes of a line that are kept until its end; the rest is passed over. More than a whole line that is shown.
 const LONGEST_RAW: usize = 64 * 1024;
+/// What the kubelet answers, with 200, where there is no log any more.
+const LOG_IS_GONE: &[u8] = b"unable to retrieve container logs for ";
 /// Events that are shown, and read at most: a namespace keeps them for an hour.
 const SHOWN: usize = 50;
 const READ: u32 = 500;
@@ -85,6 +87,11 @@ fn lines(reader: impl AsyncBufRead + Send + 'static) -> impl futures::Stream<Ite
     stream::unfold(Some(Box::pin(reader)), |reader| async {
         let mut reader = reader?;
         match next_line(&mut reader).await {
+            // The kubelet's own words in place of a log that was removed between two restarts. A line of the program
+            // has its time before it.
+            Ok(Some(raw)) if raw.starts_with(LOG_IS_GONE) => {
+                Some((Err(CloudError::unavailable("the log has just been removed")), None))
+            }
             Ok(Some(raw)) => Some((Ok(parsed(&raw)), Some(reader))),
             Ok(None) => None,
             Err(err) => Some((Err(CloudError::unavailable(format!("the log broke off: {err}"))), None)),

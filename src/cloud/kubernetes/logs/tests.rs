@@ -89,3 +89,14 @@ fn an_events_time_is_where_its_writer_put_it() {
     let set = base(json!({"involvedObject": {"kind": "ReplicaSet", "name": "app-1-a"}}));
     assert_eq!(set.pod, None);
 }
+
+#[tokio::test]
+async fn words_of_the_kubelet_are_no_log() {
+    let gone = b"unable to retrieve container logs for containerd://b8e2297d55d89c4c";
+    let read: Vec<_> = lines(BufReader::new(Cursor::new(gone.to_vec()))).collect().await;
+    assert!(matches!(read.as_slice(), [Err(CloudError::Unavailable { .. })]), "{read:?}");
+    // A program may say the same; its line has its time.
+    let said = [b"2026-11-24T20:31:00Z ", gone.as_slice()].concat();
+    let read: Vec<_> = lines(BufReader::new(Cursor::new(said))).collect().await;
+    assert!(matches!(read.as_slice(), [Ok(line)] if line.text.starts_with("unable to retrieve")), "{read:?}");
+}
