@@ -65,6 +65,15 @@ impl Row {
         self.status == "running"
     }
 
+    /// The address's own part, and the rest, which all addresses have in common.
+    pub fn label(&self) -> &str {
+        self.address.split_once('.').map_or(self.address.as_str(), |(label, _)| label)
+    }
+
+    pub fn domain(&self) -> &str {
+        &self.address[self.label().len()..]
+    }
+
     /// Selects its row, for htmx.
     pub fn selector(&self) -> String {
         format!("#application-{}", self.id)
