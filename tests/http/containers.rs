@@ -293,6 +293,11 @@ async fn a_change_changes_what_it_says() {
     assert!(page.said(".page__lead").starts_with("hello:2 · "));
     assert_eq!(page.texts(".variables dt"), ["A", "KEPT", "NEW"]);
     assert_eq!(page.texts(".variables dd")[0], "3");
+    until("the change to be taken", async || {
+        app.look_at_cluster().await;
+        student.container_page(&id).await.has(&format!("#application-{id}-edit")).then_some(())
+    })
+    .await;
     // A secret and a plain one can't have the same name.
     let refused = student.ask_container("redeploy", &id, &[("variables", "KEPT=1")]).await.is(422);
     assert_eq!(refused.fields_with_errors(), ["secrets"]);
