@@ -1,0 +1,1 @@
+//! Swift by its look-alike.
