@@ -15,6 +15,7 @@ use tracing_actix_web::TracingLogger;
 
 use crate::cloud::Compute;
 use crate::cloud::cluster::Cluster;
+use crate::cloud::objects::ObjectStore;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
@@ -30,6 +31,7 @@ pub struct Clouds {
     pub compute: Arc<dyn Compute>,
     pub cluster: Arc<dyn Cluster>,
     pub images: Arc<dyn ImageSource>,
+    pub objects: Arc<dyn ObjectStore>,
 }
 
 /// What every request and every job can reach.
@@ -39,6 +41,7 @@ pub struct App {
     pub compute: Arc<dyn Compute>,
     pub cluster: Arc<dyn Cluster>,
     pub images: Arc<dyn ImageSource>,
+    pub objects: Arc<dyn ObjectStore>,
     pub shared: Shared,
     /// Notified when an operation was put into the queue.
     pub work: Notify,
@@ -46,13 +49,13 @@ pub struct App {
 
 impl App {
     pub fn new(config: Config, db: Db, clouds: Clouds, shared: Shared) -> Arc<Self> {
-        let Clouds { compute, cluster, images } = clouds;
-        Arc::new(Self { config, db, compute, cluster, images, shared, work: Notify::new() })
+        let Clouds { compute, cluster, images, objects } = clouds;
+        Arc::new(Self { config, db, compute, cluster, images, objects, shared, work: Notify::new() })
     }
 
     /// Whether any service is only pretended (then every page says so).
     pub fn simulated(&self) -> bool {
-        self.compute.simulated() || self.cluster.simulated()
+        self.compute.simulated() || self.cluster.simulated() || self.objects.simulated()
     }
 }
 
@@ -105,6 +108,7 @@ pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
             .wrap(from_fn(errors::draw))
             .wrap(from_fn(headers::secure))
             .wrap(Compress::default())
+            .wrap(from_fn(headers::as_stored))
             .wrap(TracingLogger::<RequestSpan>::new())
             .service(readable("/health").to(health::health))
             .service(readable("/health/live").to(health::live))

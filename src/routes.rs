@@ -5,6 +5,7 @@ use actix_web::{Route, web};
 
 use crate::accounts::routes as accounts;
 use crate::admin::routes as admin;
+use crate::buckets::routes::{self as buckets, links, objects, upload};
 use crate::dashboard::routes as dashboard;
 use crate::instance_templates::routes as templates;
 use crate::instances::routes as instances;
@@ -78,6 +79,26 @@ pub fn table() -> Vec<Entry> {
         Account POST "/instances/{instance_id}/reboot" instances::reboot;
         Account GET "/instances/{instance_id}/delete" instances::confirm_delete;
         Account POST "/instances/{instance_id}/delete" instances::delete;
+
+        Account GET "/dashboard/buckets" dashboard::buckets;
+        Account GET "/buckets" buckets::index;
+        Account POST "/buckets" buckets::create;
+        Account GET "/buckets/new" buckets::new;
+        Account GET "/buckets/{bucket}" buckets::show;
+        Account GET "/buckets/{bucket}/delete" buckets::confirm_delete;
+        Account POST "/buckets/{bucket}/delete" buckets::delete;
+        Account POST "/buckets/{bucket}/folders" buckets::create_folder;
+        Account GET "/buckets/{bucket}/file" objects::file;
+        Account GET "/buckets/{bucket}/archive" objects::archive;
+        Account POST "/buckets/{bucket}/move" objects::rename;
+        Account GET "/buckets/{bucket}/links" links::index;
+        Account POST "/buckets/{bucket}/links" links::create;
+        Account POST "/buckets/{bucket}/links/{link_id}/delete" links::delete;
+        Account POST "/buckets/{bucket}/objects" upload::create;
+        Account GET "/buckets/{bucket}/objects/delete" objects::confirm_delete;
+        Account POST "/buckets/{bucket}/objects/delete" objects::delete;
+        Account GET "/buckets/{bucket}/objects/{key:.*}" objects::download;
+        Public GET "/share/{link_id}/{token}" links::open;
 
         Admin GET "/admin/cloud" admin::cloud;
         Admin GET "/admin/templates" templates::index;

@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 
 use super::views::{InstancesCard, InstancesFragment, ShowPage};
+use crate::buckets::views::DashboardCard;
 use crate::cloud_services::{self, CloudService};
 use crate::error::Result;
 use crate::ids::AccountId;
@@ -70,6 +71,7 @@ pub async fn show(reader: Reader, account: CurrentAccount) -> Result<HttpRespons
     html(&ShowPage {
         headline: headline(reader.lang, &account.name, counts, !instances.problem.is_empty()),
         instances,
+        buckets: crate::buckets::routes::list(&reader, account.id, 0, ROWS).await?,
         page: reader.page(Menu::Dashboard),
     })
 }
@@ -85,4 +87,13 @@ pub async fn instances(reader: Reader, account: CurrentAccount) -> Result<HttpRe
         instances,
         page: reader.page(Menu::Dashboard),
     })
+}
+
+/// `GET /dashboard/buckets`: the card of files alone.
+pub async fn buckets(reader: Reader, account: CurrentAccount) -> Result<HttpResponse> {
+    if !reader.htmx {
+        return Ok(see_other("/dashboard"));
+    }
+    let list = crate::buckets::routes::list(&reader, account.id, 0, ROWS).await?;
+    fragment(&DashboardCard { list, page: reader.page(Menu::Dashboard) })
 }

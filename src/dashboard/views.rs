@@ -13,6 +13,7 @@ pub struct ShowPage {
     /// How things are, in one sentence: "미니 PC 3대 중 2대가 켜져 있어요."
     pub headline: String,
     pub instances: InstancesCard,
+    pub buckets: crate::buckets::views::List,
 }
 
 /// The headline and the card of mini PCs. Root element `#dashboard-instances`; `GET /dashboard/instances` for htmx while unsettled.

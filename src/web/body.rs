@@ -12,8 +12,8 @@ use crate::error::Error;
 const KEPT: usize = 64 * 1024;
 /// Bytes that are read of one request, before the rest is refused (413).
 const READ: usize = 32 * 1024 * 1024;
-/// Fields that are kept; no form of ours has as many.
-const FIELDS: usize = 64;
+/// Fields that are kept; no form of ours has as many: a page of files that are all chosen has a hundred.
+const FIELDS: usize = 256;
 
 /// The fields of a form, in order. Extracted by handlers from what the guard of forms has read.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +28,11 @@ impl Fields {
     /// Fields made by us, for drawing a form without a body.
     pub fn of<'f>(fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> Self {
         Self(fields.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+    }
+
+    /// All values of this name, in order.
+    pub fn all<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     pub fn has(&self, name: &str) -> bool {
