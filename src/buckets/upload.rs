@@ -195,31 +195,40 @@ async fn find(app: &App, order: &Order, key: &ObjectKey) -> Result<Option<Object
     }
 }
 
-/// Finds the name, and writes down that it is being uploaded.
+/// Finds the name, and writes down that it is being uploaded. The name is claimed first and looked at then: what another
+/// upload has written under it is there to be seen.
 async fn reserve(app: &Arc<App>, order: &Order, in_segments: bool) -> Result<Place, Failure> {
     let wanted = order.declared.unwrap_or(FIRST_GRANT).min(MOST_GRANTED);
     let mut key = order.key.clone();
     for number in 2..NAMES {
-        let old = find(app, order, &key).await?;
-        let taken = old.is_some() && order.existing == Existing::Keep;
-        if !taken {
-            let (bucket, name, quota) = (order.bucket.clone(), key.clone(), app.config.quota);
-            let begun = app
-                .db
-                .run(move |conn| Ok(uploading::begin(conn, &bucket, &name, in_segments, wanted, quota)))
-                .await?;
-            match begun {
-                Ok((id, granted)) => {
+        match claim(app, order, &key, in_segments, wanted).await? {
+            Ok((id, granted)) => match find(app, order, &key).await {
+                Ok(old) if old.is_none() || order.existing == Existing::Replace => {
                     fail_point!("upload_begun");
                     return Ok(Place { id, key, old, granted, in_segments });
                 }
-                Err(Refusal::Busy) if order.existing == Existing::Keep => {}
-                Err(refusal) => return Err(refusal.into()),
-            }
+                looked => {
+                    app.db.run(move |conn| Ok(uploading::abandon(conn, id, false)?)).await?;
+                    looked?;
+                }
+            },
+            Err(Refusal::Busy) if order.existing == Existing::Keep => {}
+            Err(refusal) => return Err(refusal.into()),
         }
         key = beside(&order.key, number).ok_or(Failure::Busy)?;
     }
     Err(Failure::Busy)
+}
+
+async fn claim(
+    app: &App,
+    order: &Order,
+    key: &ObjectKey,
+    in_segments: bool,
+    wanted: u64,
+) -> Result<Result<(UploadId, u64), Refusal>, Error> {
+    let (bucket, name, quota) = (order.bucket.clone(), key.clone(), app.config.quota);
+    app.db.run(move |conn| Ok(uploading::begin(conn, &bucket, &name, in_segments, wanted, quota))).await
 }
 
 /// Takes the pieces in, counts them, and keeps the reservation and the lease.
@@ -489,14 +498,20 @@ async fn settle(app: &Arc<App>, order: &Order, place: Place, written: Written) -
 /// What is left of a failed upload goes. What can't be done now is done by the sync.
 async fn abandon(app: &Arc<App>, order: &Order, place: &Place) {
     let (id, in_segments, bucket) = (place.id, place.in_segments, order.bucket.id);
-    let written = app
-        .db
-        .run(move |conn| {
+    let mut written = Ok(());
+    // The database may be busy, or away for a moment; what is reserved keeps others out until its lease ends.
+    for pause in [0, 1, 4] {
+        tokio::time::sleep(Duration::from_secs(pause)).await;
+        let write = app.db.run(move |conn| {
             uploading::abandon(conn, id, in_segments)?;
             // Nobody knows whether the store took it after all.
             Ok(changed(conn, bucket, 0, 0)?)
-        })
-        .await;
+        });
+        written = write.await;
+        if written.is_ok() {
+            break;
+        }
+    }
     if let Err(error) = written {
         tracing::warn!(upload.id = %id, %error, "a failed upload could not be written down; its lease will run out");
     }

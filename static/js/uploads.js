@@ -36,7 +36,7 @@
     const retry = item.querySelector("[data-retry]");
     retry.hidden = job.state !== "failed" || job.final === true;
     const cancel = item.querySelector("[data-cancel]");
-    const label = fill(job.state === "done" || job.state === "failed" ? texts.removeLabel : texts.cancelLabel, { name: job.name });
+    const label = fill(job.state === "done" || job.state === "failed" ? texts.removeLabel : texts.cancelLabel, { file: job.name });
     cancel.ariaLabel = cancel.title = label;
     sum();
   };
@@ -55,7 +55,7 @@
     const item = document.getElementById("tray-item").content.firstElementChild.cloneNode(true);
     const job = { file, name: path, batch, item, state: "waits", sent: 0, speed: 0, error: "", prefix: box.dataset.prefix };
     item.querySelector("bdi").textContent = path;
-    item.querySelector("progress").ariaLabel = fill(box.dataset.progressLabel, { name: path });
+    item.querySelector("progress").ariaLabel = fill(box.dataset.progressLabel, { file: path });
     item.querySelector("[data-retry] span").textContent = box.dataset.retryLabel;
     item.querySelector("[data-retry]").addEventListener("click", () => { job.state = "waits"; job.sent = 0; draw(job); next(); });
     item.querySelector("[data-cancel]").addEventListener("click", () => {
@@ -107,7 +107,7 @@
   const question = (job) => new Promise((resolve) => {
     const box = document.getElementById("confirm");
     box.replaceChildren(document.getElementById("existing-question").content.cloneNode(true));
-    box.querySelector("h2").textContent = fill(document.getElementById("existing-title").textContent, { name: job.name });
+    box.querySelector("h2").textContent = fill(document.getElementById("existing-title").textContent, { file: job.name });
     let answer = "skip";
     box.addEventListener("click", (event) => {
       const button = event.target.closest("button[value]");

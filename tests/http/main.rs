@@ -8,6 +8,7 @@
 
 mod accounts;
 mod applications;
+mod buckets;
 mod headers;
 mod hostile;
 mod i18n;

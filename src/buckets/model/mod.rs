@@ -361,10 +361,12 @@ pub fn forget(conn: &mut MysqlConnection, id: BucketId) -> QueryResult<()> {
 /// # Errors
 /// The database's.
 pub fn removed(conn: &mut MysqlConnection, id: BucketId, more: u64, bytes: u64) -> QueryResult<()> {
-    diesel::update(buckets::table.find(id))
-        .set((buckets::removed.eq(buckets::removed + more), buckets::reason.eq(None::<String>)))
-        .execute(conn)?;
-    changed(conn, id, -signed(bytes), -signed(more))
+    db::transaction(conn, |conn| {
+        diesel::update(buckets::table.find(id))
+            .set((buckets::removed.eq(buckets::removed + more), buckets::reason.eq(None::<String>)))
+            .execute(conn)?;
+        count(conn, id, -signed(bytes), -signed(more))
+    })
 }
 
 /// It is gone: the row stays as its history, everything about its files goes.
@@ -372,7 +374,7 @@ pub fn removed(conn: &mut MysqlConnection, id: BucketId, more: u64, bytes: u64) 
 /// # Errors
 /// The database's.
 pub fn gone(conn: &mut MysqlConnection, id: BucketId) -> QueryResult<()> {
-    conn.transaction(|conn| {
+    db::transaction(conn, |conn| {
         uploading::forget_all(conn, id)?;
         links::forget_all(conn, id)?;
         removals::forget_all(conn, id)?;
@@ -400,6 +402,11 @@ pub(super) fn signed(n: u64) -> i64 {
 /// # Errors
 /// The database's.
 pub fn changed(conn: &mut MysqlConnection, id: BucketId, bytes: i64, objects: i64) -> QueryResult<()> {
+    db::transaction(conn, |conn| count(conn, id, bytes, objects))
+}
+
+/// The same within a transaction, which is repeated as a whole when it loses against another.
+pub(super) fn count(conn: &mut MysqlConnection, id: BucketId, bytes: i64, objects: i64) -> QueryResult<()> {
     use diesel::sql_types::{Bigint, Binary, Datetime};
     diesel::sql_query(
         "UPDATE buckets SET bytes = GREATEST(CAST(bytes AS SIGNED) + ?, 0), \

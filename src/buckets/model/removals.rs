@@ -4,7 +4,7 @@ use chrono::NaiveDateTime;
 use diesel::mysql::MysqlConnection;
 use diesel::prelude::*;
 
-use super::{Bucket, changed, signed};
+use super::{Bucket, count, signed};
 use crate::db;
 use crate::ids::{AccountId, BucketId, RemovalId};
 use crate::operations::model::{self as operations, Action};
@@ -80,13 +80,15 @@ impl Removal {
     /// # Errors
     /// The database's.
     pub fn removed(&self, conn: &mut MysqlConnection, objects: u64, bytes: u64) -> QueryResult<()> {
-        diesel::update(bucket_removals::table.find(self.id))
-            .set((
-                bucket_removals::removed.eq(bucket_removals::removed + objects),
-                bucket_removals::error.eq(None::<String>),
-            ))
-            .execute(conn)?;
-        changed(conn, self.bucket_id, -signed(bytes), -signed(objects))
+        db::transaction(conn, |conn| {
+            diesel::update(bucket_removals::table.find(self.id))
+                .set((
+                    bucket_removals::removed.eq(bucket_removals::removed + objects),
+                    bucket_removals::error.eq(None::<String>),
+                ))
+                .execute(conn)?;
+            count(conn, self.bucket_id, -signed(bytes), -signed(objects))
+        })
     }
 
     /// Why it does not go on.

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Binary;
 use sha2::{Digest, Sha256};
 
-use super::{Bucket, alive, byte_limit, changed, lock, signed, usage};
+use super::{Bucket, alive, byte_limit, count, lock, signed, usage};
 use crate::cloud::objects::ObjectKey;
 use crate::config::Quota;
 use crate::db;
@@ -201,7 +201,7 @@ pub fn settle(
             diesel::delete(uploads::table.find(id)).execute(conn)?;
         }
         let more = signed(bytes) - signed(old.unwrap_or(0));
-        changed(conn, row.bucket_id, more, i64::from(old.is_none()))?;
+        count(conn, row.bucket_id, more, i64::from(old.is_none()))?;
         Ok(true)
     })
 }
@@ -211,18 +211,35 @@ pub fn settle(
 /// # Errors
 /// The database's.
 pub fn abandon(conn: &mut MysqlConnection, id: UploadId, in_segments: bool) -> QueryResult<()> {
-    if in_segments {
-        diesel::update(uploads::table.find(id))
-            .set((
-                uploads::state.eq(State::Discarded.name()),
-                uploads::receiving.eq(None::<u8>),
-                uploads::reserved.eq(0_u64),
-            ))
-            .execute(conn)?;
-    } else {
-        diesel::delete(uploads::table.find(id)).execute(conn)?;
-    }
-    Ok(())
+    in_turn(conn, id, |conn| {
+        if in_segments {
+            diesel::update(uploads::table.find(id))
+                .set((
+                    uploads::state.eq(State::Discarded.name()),
+                    uploads::receiving.eq(None::<u8>),
+                    uploads::reserved.eq(0_u64),
+                ))
+                .execute(conn)?;
+        } else {
+            diesel::delete(uploads::table.find(id)).execute(conn)?;
+        }
+        Ok(())
+    })
+}
+
+/// Writes of one account's uploads come one after another: twenty at once would lock each other out. Nothing is written
+/// when the row is gone.
+fn in_turn(
+    conn: &mut MysqlConnection,
+    id: UploadId,
+    mut write: impl FnMut(&mut MysqlConnection) -> QueryResult<()>,
+) -> QueryResult<()> {
+    db::transaction(conn, |conn| {
+        let account: Option<AccountId> = uploads::table.find(id).select(uploads::account_id).first(conn).optional()?;
+        let Some(account) = account else { return Ok(()) };
+        lock(conn, account)?;
+        write(conn)
+    })
 }
 
 /// An object that is about to go was made of these segments: they are to be looked at.
@@ -294,14 +311,16 @@ pub fn due(conn: &mut MysqlConnection, now: NaiveDateTime) -> QueryResult<Vec<(U
 /// # Errors
 /// The database's.
 pub fn is_large(conn: &mut MysqlConnection, id: UploadId) -> QueryResult<()> {
-    diesel::update(uploads::table.find(id))
-        .set((
-            uploads::state.eq(State::Large.name()),
-            uploads::receiving.eq(None::<u8>),
-            uploads::reserved.eq(0_u64),
-        ))
-        .execute(conn)?;
-    Ok(())
+    in_turn(conn, id, |conn| {
+        diesel::update(uploads::table.find(id))
+            .set((
+                uploads::state.eq(State::Large.name()),
+                uploads::receiving.eq(None::<u8>),
+                uploads::reserved.eq(0_u64),
+            ))
+            .execute(conn)?;
+        Ok(())
+    })
 }
 
 /// Nothing of it is left; the bucket is to be measured.
@@ -309,8 +328,10 @@ pub fn is_large(conn: &mut MysqlConnection, id: UploadId) -> QueryResult<()> {
 /// # Errors
 /// The database's.
 pub fn swept(conn: &mut MysqlConnection, upload: &Upload) -> QueryResult<()> {
-    diesel::delete(uploads::table.find(upload.id)).execute(conn)?;
-    changed(conn, upload.bucket_id, 0, 0)
+    in_turn(conn, upload.id, |conn| {
+        diesel::delete(uploads::table.find(upload.id)).execute(conn)?;
+        count(conn, upload.bucket_id, 0, 0)
+    })
 }
 
 /// All of a bucket.

@@ -6,6 +6,7 @@ use actix_multipart::{Field as Part, Multipart};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures::future::{Either, select};
+use futures::stream::Fuse;
 use futures::{SinkExt, StreamExt};
 use serde::Deserialize;
 use serde_json::json;
@@ -126,7 +127,12 @@ impl Form {
     ) -> Result<Vec<Received>> {
         let mut received = Vec::new();
         while let Some(part) = self.parts.next().await {
-            let mut part = part.map_err(|error| Error::BadRequest(error.to_string()))?;
+            // Without a token, what came is nobody's form.
+            let checked = self.checked;
+            let odd = |error: actix_multipart::MultipartError| {
+                if checked { Error::BadRequest(error.to_string()) } else { Error::Csrf("no token") }
+            };
+            let mut part = part.map_err(odd)?;
             match part.name().unwrap_or_default() {
                 "csrf_token" => {
                     let token = text(&mut part).await?;
@@ -139,6 +145,8 @@ impl Form {
                 "file" if !self.checked => return Err(Error::Csrf("the token has to come before the files")),
                 "file" => {
                     let Some(name) = file_name(&part, &self.name) else { continue };
+                    // After its end it may be asked again.
+                    let mut part = part.fuse();
                     let result = self.file(reader, bucket, &name, &mut part).await;
                     let go_on = match &result {
                         Ok(_) => true,
@@ -161,7 +169,7 @@ impl Form {
         reader: &Reader,
         bucket: &Bucket,
         name: &str,
-        part: &mut Part,
+        part: &mut Fuse<Part>,
     ) -> std::result::Result<Stored, Refused> {
         let key = ObjectKey::parse(format!("{}{name}", self.prefix)).map_err(|problem| Refused {
             sentence: forms::key_sentence(problem),
@@ -201,7 +209,7 @@ fn file_name(part: &Part, said: &str) -> Option<String> {
 }
 
 /// Hands the bytes over as they come. Ends early when the upload has failed.
-async fn hand_over(part: &mut Part, upload: upload::Upload) -> std::result::Result<Stored, Failure> {
+async fn hand_over(part: &mut Fuse<Part>, upload: upload::Upload) -> std::result::Result<Stored, Failure> {
     let upload::Upload { mut pieces, mut outcome } = upload;
     loop {
         match select(part.next(), &mut outcome).await {
@@ -227,7 +235,7 @@ async fn hand_over(part: &mut Part, upload: upload::Upload) -> std::result::Resu
 }
 
 /// Reads on for a moment.
-async fn drain(mut part: Part) {
+async fn drain(mut part: Fuse<Part>) {
     let rest = async {
         let mut read = 0;
         while let Some(Ok(bytes)) = part.next().await {

@@ -19,9 +19,15 @@ pub struct Route {
 }
 
 impl Route {
-    /// The path with ids in it.
+    /// The path with ids in it, and with the query that it can't do without.
     pub fn path_with(&self, ids: &Ids) -> String {
         let mut path = self.path.to_owned();
+        if self.method == "GET" {
+            path.push_str(match self.path {
+                "/buckets/{bucket}/file" | "/buckets/{bucket}/archive" | "/buckets/{bucket}/objects/delete" => "?key=a.txt",
+                _ => "",
+            });
+        }
         for (name, id) in ids {
             path = path.replace(&format!("{{{name}}}"), id);
         }
@@ -116,6 +122,25 @@ pub fn known(ids: &Ids) -> Vec<Route> {
         (Account, "POST", "/instances/{instance_id}/reboot", none()),
         (Account, "GET", "/instances/{instance_id}/delete", none()),
         (Account, "POST", "/instances/{instance_id}/delete", none()),
+        (Account, "GET", "/dashboard/buckets", none()),
+        (Account, "GET", "/buckets", none()),
+        (Account, "POST", "/buckets", words(&[("name", "another-bucket")])),
+        (Account, "GET", "/buckets/new", none()),
+        (Account, "GET", "/buckets/{bucket}", none()),
+        (Account, "GET", "/buckets/{bucket}/delete", none()),
+        (Account, "POST", "/buckets/{bucket}/delete", words(&[("name", &id("bucket"))])),
+        (Account, "POST", "/buckets/{bucket}/folders", words(&[("prefix", ""), ("name", "새 폴더")])),
+        (Account, "GET", "/buckets/{bucket}/file", none()),
+        (Account, "GET", "/buckets/{bucket}/archive", none()),
+        (Account, "POST", "/buckets/{bucket}/move", words(&[("key", "a.txt"), ("to", "b.txt")])),
+        (Account, "GET", "/buckets/{bucket}/links", none()),
+        (Account, "POST", "/buckets/{bucket}/links", words(&[("key", "a.txt"), ("days", "7")])),
+        (Account, "POST", "/buckets/{bucket}/links/{link_id}/delete", none()),
+        (Account, "POST", "/buckets/{bucket}/objects", none()),
+        (Account, "GET", "/buckets/{bucket}/objects/delete", none()),
+        (Account, "POST", "/buckets/{bucket}/objects/delete", words(&[("key", "a.txt"), ("key", "photos/")])),
+        (Account, "GET", "/buckets/{bucket}/objects/{key:.*}", none()),
+        (Public, "GET", "/share/{link_id}/{token}", none()),
         (Admin, "GET", "/admin/cloud", none()),
         (Admin, "GET", "/admin/templates", none()),
         (Admin, "POST", "/admin/templates", template.clone()),
@@ -136,15 +161,36 @@ pub fn known(ids: &Ids) -> Vec<Route> {
     map
 }
 
-/// Somebody with one of each thing: a mini PC that runs, a key, and the templates that there are.
+/// Somebody with one of each thing: a mini PC that runs, a key, a bucket with files and a link to one of them, and the
+/// templates that there are.
 pub async fn things_of(app: &TestApp, person: &Person) -> Ids {
     let instance = app.running(person, &format!("pc of {}", person.login_id)).await;
     let form = person.get("/profile").await.is(200).attribute(".key-row form", "action").unwrap();
     let key = form.split('/').nth(2).unwrap().to_owned();
-    Ids::from([("instance_id", instance), ("key_id", key), ("template_id", app.template("Nano"))])
+    let bucket = format!("bucket-of-{}", person.login_id);
+    person.make_bucket(&bucket).await;
+    for (name, text) in [("a.txt", "hello"), ("photos/b.png", "no picture"), ("delete", "a file of this name")] {
+        person.put(&bucket, name, text.as_bytes()).await;
+    }
+    let link = person.share(&bucket, "a.txt").await;
+    let link: Vec<&str> = link.rsplit('/').collect();
+    Ids::from([
+        ("instance_id", instance),
+        ("key_id", key),
+        ("template_id", app.template("Nano")),
+        ("bucket", bucket),
+        ("key:.*", "a.txt".to_owned()),
+        ("link_id", link[1].to_owned()),
+        ("token", link[0].to_owned()),
+    ])
 }
 
 /// Ids of the right form that nobody has.
 pub fn random_ids() -> Ids {
-    ["instance_id", "key_id", "template_id"].map(|name| (name, uuid::Uuid::now_v7().to_string())).into()
+    let mut ids: Ids =
+        ["instance_id", "key_id", "template_id", "link_id"].map(|name| (name, uuid::Uuid::now_v7().to_string())).into();
+    ids.insert("bucket", format!("nobody-s-{}", uuid::Uuid::now_v7().simple()));
+    ids.insert("key:.*", "a.txt".to_owned());
+    ids.insert("token", "0".repeat(40));
+    ids
 }
