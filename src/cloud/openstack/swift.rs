@@ -288,4 +288,6 @@ fn stall(limits: &super::answer::Limits) -> Duration {
 }
 
 #[cfg(test)]
+mod lab;
+#[cfg(test)]
 mod tests;
