@@ -68,7 +68,8 @@ async fn main() -> anyhow::Result<()> {
     let db = Db::new(&embedded.url, config.database.pool_size, Duration::from_secs(config.database.timeout_seconds));
     let compute = Arc::new(PracticeCompute::new(&folder.path().join("practice"), Duration::from_secs(4))?);
     let containers = start::containers(&config).await?;
-    let clouds = Clouds { compute, cluster: containers.cluster, images: containers.images };
+    let objects = start::infrastructure(&config)?.objects;
+    let clouds = Clouds { compute, cluster: containers.cluster, images: containers.images, objects };
     let app = App::new(config, db, clouds, shared);
 
     let (listener, real) = listen()?;

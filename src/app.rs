@@ -13,6 +13,7 @@ use actix_web::{HttpServer, Resource, guard, web};
 use tokio::sync::Notify;
 use tracing_actix_web::TracingLogger;
 
+use crate::buckets::routes::swift_api;
 use crate::cloud::Compute;
 use crate::cloud::cluster::Cluster;
 use crate::cloud::objects::ObjectStore;
@@ -114,6 +115,7 @@ pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
             .service(readable("/health/live").to(health::live))
             .service(readable("/health/ready").to(health::ready))
             .service(readable("/static/{path:.*}").to(assets::serve))
+            .service(web::resource([swift_api::PATH.to_owned(), format!("{}/{{path:.*}}", swift_api::PATH)]).to(swift_api::handle))
             .service(
                 web::scope("")
                     .wrap(from_fn(csrf::guard))

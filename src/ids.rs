@@ -106,6 +106,10 @@ id!(
     ShareLinkId
 );
 id!(
+    /// A credential for tools, for one bucket.
+    TokenId
+);
+id!(
     /// A folder that is being deleted.
     RemovalId
 );

@@ -5,7 +5,7 @@ use actix_web::{Route, web};
 
 use crate::accounts::routes as accounts;
 use crate::admin::routes as admin;
-use crate::buckets::routes::{self as buckets, links, objects, upload};
+use crate::buckets::routes::{self as buckets, links, objects, tools, upload};
 use crate::dashboard::routes as dashboard;
 use crate::instance_templates::routes as templates;
 use crate::instances::routes as instances;
@@ -94,6 +94,9 @@ pub fn table() -> Vec<Entry> {
         Account GET "/buckets/{bucket}/links" links::index;
         Account POST "/buckets/{bucket}/links" links::create;
         Account POST "/buckets/{bucket}/links/{link_id}/delete" links::delete;
+        Account GET "/buckets/{bucket}/tools" tools::index;
+        Account POST "/buckets/{bucket}/tools" tools::create;
+        Account POST "/buckets/{bucket}/tools/{token_id}/delete" tools::delete;
         Account POST "/buckets/{bucket}/objects" upload::create;
         Account GET "/buckets/{bucket}/objects/delete" objects::confirm_delete;
         Account POST "/buckets/{bucket}/objects/delete" objects::delete;

@@ -311,6 +311,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    bucket_tokens (id) {
+        id -> Binary,
+        account_id -> Binary,
+        bucket_id -> Binary,
+        writes -> Bool,
+        last_at -> Nullable<Datetime>,
+        created_at -> Datetime,
+        expires_at -> Datetime,
+    }
+}
+
+diesel::table! {
     bucket_removals (id) {
         id -> Binary,
         account_id -> Binary,
@@ -325,6 +337,7 @@ diesel::table! {
 
 diesel::joinable!(sessions -> accounts (account_id));
 diesel::joinable!(share_links -> buckets (bucket_id));
+diesel::joinable!(bucket_tokens -> buckets (bucket_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     accounts,
@@ -339,5 +352,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     buckets,
     uploads,
     share_links,
+    bucket_tokens,
     bucket_removals
 );

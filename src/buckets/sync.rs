@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::model::uploading::{self, Upload};
-use super::model::{self, Bucket, Status, links, removals};
+use super::model::{self, Bucket, Status, links, removals, tokens};
 use crate::app::App;
 use crate::cloud::CloudError;
 use crate::cloud::objects::{ContainerUse, Entry, ListQuery, ObjectKey, segments_container, segments_prefix};
@@ -116,6 +116,7 @@ pub async fn run_once(app: &Arc<App>) -> anyhow::Result<Summary> {
         .run_job(move |conn| {
             links::sweep(conn)?;
             removals::sweep(conn)?;
+            tokens::sweep(conn)?;
             Ok(cloud_services::answered(conn, cloud_services::OBJECTS, asked_at, Some((seen, milliseconds)))?)
         })
         .await?;

@@ -282,6 +282,31 @@ pub struct LinksPage {
     pub links: Vec<Link>,
 }
 
+/// A credential for tools.
+#[derive(Debug, Clone, Default)]
+pub struct TokenLine {
+    pub id: String,
+    /// What the tool sends.
+    pub secret: String,
+    pub rights: String,
+    pub expires: String,
+    pub expires_at: String,
+    pub used: String,
+    pub revoke_url: String,
+}
+
+/// `GET /buckets/{name}/tools`
+#[derive(Template)]
+#[template(path = "buckets/tools.html")]
+pub struct ToolsPage {
+    pub page: Page,
+    pub bucket: String,
+    /// What comes before the bucket's name in its address for tools.
+    pub url: String,
+    pub tokens: Vec<TokenLine>,
+    pub days: Vec<(u32, String)>,
+}
+
 /// The card of the dashboard. Root element `#dashboard-buckets`.
 #[derive(Template)]
 #[template(path = "dashboard/_buckets.html")]

@@ -34,7 +34,7 @@ async fn check(page: &Page, what: &str, found: &mut Vec<String>) {
 async fn every_page(lang: Lang, size: (u32, u32)) {
     let settings = [("FASTCLOUD_PRACTICE__BUILD_SECONDS", "3"), ("FASTCLOUD_SYNC__INTERVAL_SECONDS", "2")];
     let portal = Portal::start(&settings);
-    browse_for(&portal, Browser::KOREAN, Duration::from_secs(200), async |page| {
+    browse_for(&portal, Browser::KOREAN, Duration::from_secs(280), async |page| {
         let mut found = Vec::new();
         page.chromium("Page.addScriptToEvaluateOnNewDocument", json!({ "source": AXE })).await;
         page.prefer("light", "reduce").await;
@@ -100,6 +100,38 @@ async fn every_page(lang: Lang, size: (u32, u32)) {
         check(page, "list, nothing found", &mut found).await;
         page.goto("/dashboard").await;
         check(page, "dashboard", &mut found).await;
+        page.goto("/buckets").await;
+        check(page, "buckets, empty", &mut found).await;
+        page.goto("/buckets/new").await;
+        check(page, "new bucket", &mut found).await;
+        page.fill("#name", "axe-bucket").await;
+        page.click("#bucket-form button.btn--primary").await;
+        page.at("/buckets").await;
+        check(page, "buckets", &mut found).await;
+        page.goto("/buckets/axe-bucket").await;
+        check(page, "bucket, empty", &mut found).await;
+        let desk = crate::buckets::desk();
+        let files = ["보고서 (최종).txt", "data.csv", "big.bin", "사진/소풍.png"];
+        let files = files.map(|name| desk.path().join(name).to_str().unwrap().to_owned());
+        page.fill_keys("#upload-file", &files.join("\n")).await;
+        page.until("the files", async || (page.count("#files tbody tr").await == 4).then_some(())).await;
+        check(page, "bucket, with the tray", &mut found).await;
+        page.click("#files tbody .check").await;
+        check(page, "bucket, one chosen", &mut found).await;
+        page.goto("/buckets/axe-bucket/file?key=data.csv").await;
+        page.click("//section[@id='links']//form//button").await;
+        page.see(".links__item").await;
+        check(page, "file", &mut found).await;
+        page.goto("/buckets/axe-bucket/links").await;
+        check(page, "links", &mut found).await;
+        page.goto("/buckets/axe-bucket/tools").await;
+        page.click("//form//button[contains(@class,'btn--primary')]").await;
+        page.see(".links__item").await;
+        check(page, "tools", &mut found).await;
+        page.goto("/buckets/axe-bucket/objects/delete?key=data.csv&key=x/").await;
+        check(page, "delete files", &mut found).await;
+        page.goto("/buckets/axe-bucket/delete").await;
+        check(page, "delete a bucket", &mut found).await;
         page.goto("/profile").await;
         let open = "for (const fold of document.querySelectorAll('details')) fold.open = true";
         page.script(open, vec![]).await;

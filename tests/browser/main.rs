@@ -7,6 +7,7 @@
 mod accessibility;
 mod account;
 mod admin;
+mod buckets;
 mod journey;
 mod keyboard;
 mod lab;

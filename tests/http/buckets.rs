@@ -4,6 +4,7 @@ mod files;
 mod large;
 mod lists;
 mod names;
+mod tools;
 mod uploads;
 
 use std::time::Duration;

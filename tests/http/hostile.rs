@@ -70,7 +70,7 @@ const TEMPLATE: &[(&str, Kind)] = &[
 ];
 
 /// Forms and fields whose hostile values are answered in another way, each with a test below.
-const OTHERS: [(&str, &[&str]); 11] = [
+const OTHERS: [(&str, &[&str]); 12] = [
     ("/signup", &["password_confirm"]),
     ("/setup", &["login_id", "password", "password_confirm", "name", "birth_date"]),
     ("/login", &["login_id", "password"]),
@@ -81,6 +81,7 @@ const OTHERS: [(&str, &[&str]); 11] = [
     ("/buckets/{bucket}/folders", &["prefix", "name"]),
     ("/buckets/{bucket}/move", &["key", "to"]),
     ("/buckets/{bucket}/links", &["key", "days"]),
+    ("/buckets/{bucket}/tools", &["days", "writes"]),
     ("/buckets/{bucket}/objects/delete", &["key"]),
 ];
 

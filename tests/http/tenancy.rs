@@ -195,7 +195,7 @@ async fn an_id_of_another_form_does_not_exist() {
         plain.as_str(),
         &"9".repeat(4000),
     ] {
-        let names = ["instance_id", "key_id", "template_id", "bucket", "link_id", "token", "key:.*"];
+        let names = ["instance_id", "key_id", "template_id", "bucket", "link_id", "token", "token_id", "key:.*"];
         let odd: Ids = names.map(|name| (name, id.to_owned())).into();
         for route in map::known(&ids).iter().filter(|route| route.has_id()) {
             let person = if route.access == Access::Admin { &admin } else { &student };

@@ -16,6 +16,7 @@ use crate::schema::{accounts, buckets, uploads};
 
 pub mod links;
 pub mod removals;
+pub mod tokens;
 pub mod uploading;
 
 type Big = Unsigned<diesel::sql_types::Bigint>;
@@ -378,6 +379,7 @@ pub fn gone(conn: &mut MysqlConnection, id: BucketId) -> QueryResult<()> {
         uploading::forget_all(conn, id)?;
         links::forget_all(conn, id)?;
         removals::forget_all(conn, id)?;
+        tokens::forget_all(conn, id)?;
         diesel::update(buckets::table.find(id))
             .set((
                 buckets::taken_name.eq(None::<String>),

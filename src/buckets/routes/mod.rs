@@ -2,6 +2,8 @@
 
 pub mod links;
 pub mod objects;
+pub mod swift_api;
+pub mod tools;
 pub mod upload;
 
 use std::time::Duration;

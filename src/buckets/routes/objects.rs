@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
 use super::{back_to, load, load_usable, soon};
+use crate::app::App;
 use crate::buckets::archive::{self, Contents};
 use crate::buckets::kinds::{self, PREVIEW_BYTES, Preview};
 use crate::buckets::model::links::ShareLink;
@@ -297,7 +298,7 @@ pub async fn delete(
     let parsed: Vec<ObjectKey> = files.iter().map(|name| key(name)).collect::<Result<_>>()?;
     let folders: Vec<String> = folders.iter().map(|name| forms::prefix(name).ok_or(Error::NotFound)).collect::<Result<_>>()?;
     if !parsed.is_empty() {
-        delete_files(&reader, &bucket, &parsed).await?;
+        delete_files(&reader.app, &bucket, &parsed).await?;
     }
     if !folders.is_empty() {
         let of = bucket.clone();
@@ -319,8 +320,12 @@ pub async fn delete(
     Ok(response)
 }
 
-async fn delete_files(reader: &Reader, bucket: &Bucket, keys: &[ObjectKey]) -> Result<()> {
-    let store = reader.app.objects.clone();
+/// Deletes files; those that are gone already are no error.
+///
+/// # Errors
+/// The store's and the database's.
+pub(super) async fn delete_files(app: &web::Data<App>, bucket: &Bucket, keys: &[ObjectKey]) -> Result<()> {
+    let store = app.objects.clone();
     let sizes: Vec<std::result::Result<ObjectInfo, CloudError>> = futures::stream::iter(keys.to_vec())
         .map(|key| {
             let (store, container) = (store.clone(), bucket.name.clone());
@@ -344,7 +349,7 @@ async fn delete_files(reader: &Reader, bucket: &Bucket, keys: &[ObjectKey]) -> R
     let names: Vec<String> = keys.iter().map(|key| key.as_str().to_owned()).collect();
     let (id, discarded) = (bucket.id, names.clone());
     if large {
-        reader.app.db.run(move |conn| Ok(uploading::discard(conn, id, &discarded)?)).await?;
+        app.db.run(move |conn| Ok(uploading::discard(conn, id, &discarded)?)).await?;
     }
     let deleted = match keys {
         [only] => store.delete(&bucket.name, only).await,
@@ -352,9 +357,9 @@ async fn delete_files(reader: &Reader, bucket: &Bucket, keys: &[ObjectKey]) -> R
     };
     let gone = deleted.is_ok();
     let (bytes, objects) = if gone { (model_signed(bytes), model_signed(objects)) } else { (0, 0) };
-    reader.app.db.run(move |conn| Ok(model::changed(conn, id, -bytes, -objects)?)).await?;
+    app.db.run(move |conn| Ok(model::changed(conn, id, -bytes, -objects)?)).await?;
     if large {
-        crate::buckets::upload::sweep_soon(&reader.app.clone().into_inner());
+        crate::buckets::upload::sweep_soon(&app.clone().into_inner());
     }
     Ok(deleted?)
 }

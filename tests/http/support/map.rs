@@ -136,6 +136,9 @@ pub fn known(ids: &Ids) -> Vec<Route> {
         (Account, "GET", "/buckets/{bucket}/links", none()),
         (Account, "POST", "/buckets/{bucket}/links", words(&[("key", "a.txt"), ("days", "7")])),
         (Account, "POST", "/buckets/{bucket}/links/{link_id}/delete", none()),
+        (Account, "GET", "/buckets/{bucket}/tools", none()),
+        (Account, "POST", "/buckets/{bucket}/tools", words(&[("days", "7"), ("writes", "1")])),
+        (Account, "POST", "/buckets/{bucket}/tools/{token_id}/delete", none()),
         (Account, "POST", "/buckets/{bucket}/objects", none()),
         (Account, "GET", "/buckets/{bucket}/objects/delete", none()),
         (Account, "POST", "/buckets/{bucket}/objects/delete", words(&[("key", "a.txt"), ("key", "photos/")])),
@@ -174,6 +177,7 @@ pub async fn things_of(app: &TestApp, person: &Person) -> Ids {
     }
     let link = person.share(&bucket, "a.txt").await;
     let link: Vec<&str> = link.rsplit('/').collect();
+    let (token, _) = person.bucket_token(&bucket, true).await;
     Ids::from([
         ("instance_id", instance),
         ("key_id", key),
@@ -182,13 +186,14 @@ pub async fn things_of(app: &TestApp, person: &Person) -> Ids {
         ("key:.*", "a.txt".to_owned()),
         ("link_id", link[1].to_owned()),
         ("token", link[0].to_owned()),
+        ("token_id", token),
     ])
 }
 
 /// Ids of the right form that nobody has.
 pub fn random_ids() -> Ids {
     let mut ids: Ids =
-        ["instance_id", "key_id", "template_id", "link_id"].map(|name| (name, uuid::Uuid::now_v7().to_string())).into();
+        ["instance_id", "key_id", "template_id", "link_id", "token_id"].map(|name| (name, uuid::Uuid::now_v7().to_string())).into();
     ids.insert("bucket", format!("nobody-s-{}", uuid::Uuid::now_v7().simple()));
     ids.insert("key:.*", "a.txt".to_owned());
     ids.insert("token", "0".repeat(40));

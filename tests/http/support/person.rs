@@ -319,6 +319,15 @@ impl Person {
         url::Url::parse(&new).unwrap().path().to_owned()
     }
 
+    /// A new credential for tools: its id, and what the tool sends.
+    pub async fn bucket_token(&self, bucket: &str, writes: bool) -> (String, String) {
+        let path = format!("/buckets/{bucket}/tools");
+        self.post(&path, &[("days", "1"), if writes { ("writes", "1") } else { ("none", "") }]).await.leads_to(&path);
+        let page = self.get(&path).await.is(200);
+        let id = page.attribute(".links__item", "id").unwrap().trim_start_matches("token-").to_owned();
+        (id, page.said(".links__url code"))
+    }
+
     pub async fn links(&self, bucket: &str) -> Vec<String> {
         self.get(&format!("/buckets/{bucket}/links")).await.is(200).texts(".links__url code")
     }

@@ -199,7 +199,8 @@ impl TestApp {
     /// Each process has watches of its own.
     fn idle_portal(&self) -> Portal {
         let cluster = Arc::new(PracticeCluster::new(self.folder.path(), self.build / 2).unwrap());
-        Portal::start(self.config.clone(), &self.database, self.cloud.clone(), Arc::new(Gate::new(cluster)))
+        let clouds = Clouds { cluster: Arc::new(Gate::new(cluster)), ..self.clouds.clone() };
+        Portal::start(self.config.clone(), &self.database, clouds)
     }
 
     /// Starts the worker; the sync runs where a test says so ([`Self::compare`]).
