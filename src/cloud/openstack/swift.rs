@@ -117,6 +117,26 @@ impl OpenStack {
         self.swift(Method::POST).container(container).header(&header, "x").send().await.map(drop)
     }
 
+    async fn server_copy(
+        &self,
+        from: (&str, &ObjectKey),
+        to: (&str, &ObjectKey),
+        only_if_absent: bool,
+    ) -> Result<(), CloudError> {
+        let source = format!("/{}/{}", from.0, exchange::encoded(from.1.as_str()));
+        let mut request = self
+            .swift(Method::PUT)
+            .object(to.0, to.1)
+            .query("multipart-manifest", "get")
+            .header("x-copy-from", &source)
+            .header("content-length", "0")
+            .patience(COPY_PATIENCE);
+        if only_if_absent {
+            request = request.header("if-none-match", "*");
+        }
+        request.send().await.map(drop)
+    }
+
     async fn bulk_delete(&self, container: &str, names: &[String]) -> Result<(), CloudError> {
         let lines: Vec<String> =
             names.iter().map(|name| format!("/{container}/{}", exchange::encoded(name))).collect();
@@ -249,18 +269,19 @@ impl ObjectStore for OpenStack {
         to: (&str, &ObjectKey),
         only_if_absent: bool,
     ) -> Result<(), CloudError> {
-        let source = format!("/{}/{}", from.0, exchange::encoded(from.1.as_str()));
-        let mut request = self
-            .swift(Method::PUT)
-            .object(to.0, to.1)
-            .query("multipart-manifest", "get")
-            .header("x-copy-from", &source)
-            .header("content-length", "0")
-            .patience(COPY_PATIENCE);
-        if only_if_absent {
-            request = request.header("if-none-match", "*");
+        if !only_if_absent {
+            return self.server_copy(from, to, false).await;
         }
-        request.send().await.map(drop)
+        match self.server_copy(from, to, true).await {
+            // Of a large file Swift applies the condition to what it reads (304), not to what it writes.
+            Err(CloudError::Unavailable { message, .. }) if message.contains("(304)") => {}
+            result => return result,
+        }
+        match self.head(to.0, to.1).await {
+            Ok(_) => Err(CloudError::Conflict("there is one of this name".to_owned())),
+            Err(CloudError::NotFound(_)) => self.server_copy(from, to, false).await,
+            Err(error) => Err(error),
+        }
     }
 
     async fn delete(&self, container: &str, key: &ObjectKey) -> Result<(), CloudError> {

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+mod gate;
 mod lab;
 mod person;
 mod portal;
@@ -8,6 +9,7 @@ mod stack;
 
 use std::time::{Duration, Instant};
 
+pub use gate::{Gate, SwiftFault};
 pub use lab::{Lab, run};
 pub use person::{Detail, Person};
 pub use portal::{Home, Portal, Setup};

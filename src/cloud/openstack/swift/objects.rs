@@ -127,16 +127,35 @@ impl OpenStack {
         etag.ok_or_else(|| CloudError::unavailable("Swift confirmed a large file without its sum"))
     }
 
+    /// Swift does not know `If-Range`: the part is asked for on condition that the object is still the same, and if it is
+    /// not, all of it.
     pub(super) async fn download(
         &self,
         container: &str,
         key: &ObjectKey,
         query: &GetQuery,
     ) -> Result<Download, CloudError> {
+        let Some(current) = query.if_range.clone().filter(|_| query.range.is_some()) else {
+            return self.fetch(container, key, query).await;
+        };
+        let mut part = GetQuery { if_range: None, ..query.clone() };
+        if http_time(&current).is_some() {
+            part.if_unmodified_since.get_or_insert(current);
+        } else {
+            part.if_match.get_or_insert(current);
+        }
+        let download = self.fetch(container, key, &part).await?;
+        if download.kind != DownloadKind::ConditionFailed {
+            return Ok(download);
+        }
+        let whole = GetQuery { range: None, if_range: None, ..query.clone() };
+        self.fetch(container, key, &whole).await
+    }
+
+    async fn fetch(&self, container: &str, key: &ObjectKey, query: &GetQuery) -> Result<Download, CloudError> {
         let mut request = self.swift(Method::GET).object(container, key);
         let headers = [
             ("range", &query.range),
-            ("if-range", &query.if_range),
             ("if-match", &query.if_match),
             ("if-none-match", &query.if_none_match),
             ("if-modified-since", &query.if_modified_since),
