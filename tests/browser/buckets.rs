@@ -192,7 +192,7 @@ async fn a_bucket_without_javascript() {
         page.at("/buckets").await;
         page.click("#bucket-no-script-here .resource-row__name").await;
         let files = ["data.csv", "big.bin"].map(|name| desk.path().join(name).to_str().unwrap().to_owned());
-        page.fill_keys("#upload-file", &files.join("\n")).await;
+        page.fill_keys("#file", &files.join("\n")).await;
         page.press("고른 파일 올리기").await;
         page.see(&line("data.csv")).await;
         page.see(&line("big.bin")).await;

@@ -30,7 +30,9 @@ async fn a_plain_form_uploads_many_files() {
     let page = student.get("/buckets/plain?prefix=%EC%BA%A1%EC%8A%A4%ED%86%A4/").await.is(200);
     let action = page.attribute("#upload-form", "action").unwrap();
     assert_eq!(page.attribute("#upload-form", "enctype").unwrap(), "multipart/form-data");
-    assert_eq!(page.attribute("#upload-file", "form").unwrap(), "upload-form");
+    // The token and the choice stand before the files, as they are sent.
+    let order = page.attributes("#upload-form input", "name");
+    assert_eq!(order, ["csrf_token", "existing", "existing", "file"]);
     let files: [(&str, &[u8]); 3] = [("a.txt", b"hello"), ("보고서 \"최종\".pdf", b"%PDF"), ("empty", b"")];
     student.upload(&action, &[], &files).await.leads_to("/buckets/plain?prefix=%EC%BA%A1%EC%8A%A4%ED%86%A4/");
     let page = student.get("/buckets/plain?prefix=%EC%BA%A1%EC%8A%A4%ED%86%A4/").await.is(200);
