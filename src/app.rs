@@ -115,7 +115,10 @@ pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
             .service(readable("/health/live").to(health::live))
             .service(readable("/health/ready").to(health::ready))
             .service(readable("/static/{path:.*}").to(assets::serve))
-            .service(web::resource([swift_api::PATH.to_owned(), format!("{}/{{path:.*}}", swift_api::PATH)]).to(swift_api::handle))
+            .service(
+                web::resource([swift_api::PATH.to_owned(), format!("{}/{{path:.*}}", swift_api::PATH)])
+                    .to(swift_api::handle),
+            )
             .service(
                 web::scope("")
                     .wrap(from_fn(csrf::guard))

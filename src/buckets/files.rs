@@ -105,12 +105,7 @@ fn folders_first(entries: &mut [Entry]) {
 
 /// A whole folder in another order; the marker counts lines.
 async fn sorted(store: &dyn ObjectStore, container: &str, query: &Query) -> Result<Lines, CloudError> {
-    let list = ListQuery {
-        prefix: query.prefix.clone(),
-        by_folder: true,
-        limit: MAX_LISTING,
-        ..ListQuery::default()
-    };
+    let list = ListQuery { prefix: query.prefix.clone(), by_folder: true, limit: MAX_LISTING, ..ListQuery::default() };
     let mut entries = store.list(container, &list).await?;
     if entries.len() >= MAX_LISTING {
         let by_name_query = Query { sort: Sort::Name, ..query.clone() };

@@ -39,8 +39,32 @@ const KINDS: &[(&str, &str, &[&str])] = &[
         "code",
         "file",
         &[
-            "py", "rs", "js", "ts", "jsx", "tsx", "java", "kt", "c", "h", "cpp", "hpp", "cs", "go", "rb", "php", "sh", "bat",
-            "ps1", "r", "m", "swift", "lua", "ipynb", "dockerfile", "makefile",
+            "py",
+            "rs",
+            "js",
+            "ts",
+            "jsx",
+            "tsx",
+            "java",
+            "kt",
+            "c",
+            "h",
+            "cpp",
+            "hpp",
+            "cs",
+            "go",
+            "rb",
+            "php",
+            "sh",
+            "bat",
+            "ps1",
+            "r",
+            "m",
+            "swift",
+            "lua",
+            "ipynb",
+            "dockerfile",
+            "makefile",
         ],
     ),
 ];
@@ -70,7 +94,11 @@ pub fn preview(name: &str) -> Preview {
     match ending(name).as_str() {
         "png" | "jpg" | "jpeg" | "gif" | "webp" | "avif" | "bmp" | "svg" => Preview::Image,
         _ if matches!(kind(name).name, "markdown" | "text" | "data" | "web" | "code") => {
-            if ending(name) == "parquet" { Preview::None } else { Preview::Text }
+            if ending(name) == "parquet" {
+                Preview::None
+            } else {
+                Preview::Text
+            }
         }
         "csv" | "tsv" => Preview::Text,
         _ => Preview::None,

@@ -50,7 +50,9 @@ impl<'a> Context<'a> {
 
     fn since(&self) -> String {
         let clock = |at| format::clock(at, self.now, self.app.config.server.time_zone);
-        self.silent_since().map(|at| self.lang.t1("buckets.silent_since", "time", clock(at)).into_owned()).unwrap_or_default()
+        self.silent_since()
+            .map(|at| self.lang.t1("buckets.silent_since", "time", clock(at)).into_owned())
+            .unwrap_or_default()
     }
 
     pub fn age(&self) -> Age {
@@ -223,7 +225,8 @@ impl<'a> Context<'a> {
             };
             // A search shows what it finds, in the order of names.
             let next = if query.sort == up { down } else { up };
-            let href = if query.search.is_empty() { listing_path(bucket, &query.prefix, "", next, "") } else { String::new() };
+            let href =
+                if query.search.is_empty() { listing_path(bucket, &query.prefix, "", next, "") } else { String::new() };
             SortLink { label: self.t(label), href, sorted, class }
         };
         vec![
@@ -234,15 +237,21 @@ impl<'a> Context<'a> {
     }
 
     /// A folder's page. `lines` are None when the store did not answer.
-    pub fn folder(&self, row: &Bucket, query: &Query, lines: Option<&Lines>, removals: &[Removal], room: u64) -> Folder {
+    pub fn folder(
+        &self,
+        row: &Bucket,
+        query: &Query,
+        lines: Option<&Lines>,
+        removals: &[Removal],
+        room: u64,
+    ) -> Folder {
         let (bucket, prefix) = (row.name.as_str(), query.prefix.as_str());
         let empty = Lines::default();
         let found = lines.unwrap_or(&empty);
         let path = |marker: &str| listing_path(bucket, prefix, &query.search, query.sort, marker);
-        let sum = self.lang.tv(
-            "buckets.show.sum",
-            &[("objects", &format::number(row.objects)), ("bytes", &format::bytes(row.bytes))],
-        );
+        let sum = self
+            .lang
+            .tv("buckets.show.sum", &[("objects", &format::number(row.objects)), ("bytes", &format::bytes(row.bytes))]);
         let unsettled = row.is_unsettled() || !removals.is_empty();
         Folder {
             row: self.row(row),

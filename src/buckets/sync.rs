@@ -89,7 +89,11 @@ async fn tick(app: &Arc<App>, state: &mut State) {
             state.failures += 1;
             let wait = Duration::from_secs((1_u64 << state.failures.min(4)).min(15));
             state.not_before = Some(Instant::now() + wait);
-            tracing::warn!(error = format!("{error:#}"), failures = state.failures, "the buckets could not be measured");
+            tracing::warn!(
+                error = format!("{error:#}"),
+                failures = state.failures,
+                "the buckets could not be measured"
+            );
         }
     }
 }
@@ -105,7 +109,8 @@ pub async fn run_once(app: &Arc<App>) -> anyhow::Result<Summary> {
         Ok(listed) => listed,
         Err(error) => return Err(failed(app, error).await),
     };
-    let by_name: HashMap<&str, &ContainerUse> = listed.iter().map(|container| (container.name.as_str(), container)).collect();
+    let by_name: HashMap<&str, &ContainerUse> =
+        listed.iter().map(|container| (container.name.as_str(), container)).collect();
     let mut summary = Summary { seen: listed.len(), ..Summary::default() };
     for row in &rows {
         summary.written += usize::from(compare(app, row, &by_name).await?);

@@ -402,10 +402,7 @@ async fn both(
 }
 
 async fn in_one(app: &App, order: &Order, place: &Place, meter: &mut Meter) -> Result<Written, Failure> {
-    let put = PutOrder {
-        content_type: order.content_type.clone(),
-        only_if_absent: order.existing == Existing::Keep,
-    };
+    let put = PutOrder { content_type: order.content_type.clone(), only_if_absent: order.existing == Existing::Keep };
     let (bytes, md5, _) = send(app, &order.bucket.name, &place.key, &put, u64::MAX, meter).await.map_err(clash)?;
     Ok(Written { bytes, md5, large: false })
 }

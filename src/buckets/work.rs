@@ -244,7 +244,8 @@ async fn empty_folder(app: &Arc<App>, bucket: &Bucket, removal: &Removal, prefix
             Err(CloudError::NotFound(_)) => Vec::new(),
             listed => listed?,
         };
-        let listed: Vec<Listed> = listed.into_iter().filter_map(object).filter(|o| o.name.starts_with(prefix)).collect();
+        let listed: Vec<Listed> =
+            listed.into_iter().filter_map(object).filter(|o| o.name.starts_with(prefix)).collect();
         let (id, bucket_id) = (removal.id, bucket.id);
         if listed.is_empty() {
             app.db.run(move |conn| Ok(Removal::ended(conn, id)?)).await?;

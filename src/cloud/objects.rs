@@ -318,12 +318,8 @@ pub trait ObjectStore: Send + Sync {
         body: ByteStream,
     ) -> Result<String, CloudError>;
     /// Makes a file of segments, whose sizes and sums are checked; returns the MD5 of the segments' MD5s.
-    async fn put_manifest(
-        &self,
-        container: &str,
-        key: &ObjectKey,
-        order: &ManifestOrder,
-    ) -> Result<String, CloudError>;
+    async fn put_manifest(&self, container: &str, key: &ObjectKey, order: &ManifestOrder)
+    -> Result<String, CloudError>;
     /// Copies on the server, into the same or another container; of a large file the manifest alone, so that both have
     /// the same segments. [`CloudError::Conflict`] when there is one of the new name and `only_if_absent`.
     async fn copy(
@@ -372,9 +368,14 @@ mod tests {
 
     #[test]
     fn a_name_has_a_folder_and_what_is_in_it() {
-        for (key, folder, name) in
-            [("a", "", "a"), ("a/b", "a/", "b"), ("a/b/", "a/", "b/"), ("/x", "/", "x"), ("a//", "a/", "/"), ("/", "", "/")]
-        {
+        for (key, folder, name) in [
+            ("a", "", "a"),
+            ("a/b", "a/", "b"),
+            ("a/b/", "a/", "b/"),
+            ("/x", "/", "x"),
+            ("a//", "a/", "/"),
+            ("/", "", "/"),
+        ] {
             let key = ObjectKey::parse(key).unwrap();
             assert_eq!((key.folder(), key.file_name()), (folder, name));
         }

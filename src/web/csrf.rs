@@ -127,7 +127,8 @@ struct Unchecked;
 fn is_upload(request: &ServiceRequest) -> bool {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let parts: Vec<&str> = request.path().split('/').collect();
-    kind.is_some_and(|kind| kind.starts_with("multipart/form-data")) && matches!(parts[..], ["", "buckets", _, "objects"])
+    kind.is_some_and(|kind| kind.starts_with("multipart/form-data"))
+        && matches!(parts[..], ["", "buckets", _, "objects"])
 }
 
 /// Whether the guard has let a form through whose token is still to be checked.

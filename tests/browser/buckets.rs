@@ -26,9 +26,9 @@ pub fn desk() -> Folder {
 
 /// One pixel.
 const PNG: &[u8] = &[
-    137, 80, 78, 71, 13, 10, 26, 10, 0, 0, 0, 13, 73, 72, 68, 82, 0, 0, 0, 1, 0, 0, 0, 1, 8, 6, 0, 0, 0, 31, 21, 196, 137, 0, 0,
-    0, 13, 73, 68, 65, 84, 120, 156, 99, 248, 255, 255, 63, 0, 5, 254, 2, 254, 167, 53, 129, 132, 0, 0, 0, 0, 73, 69, 78, 68, 174,
-    66, 96, 130,
+    137, 80, 78, 71, 13, 10, 26, 10, 0, 0, 0, 13, 73, 72, 68, 82, 0, 0, 0, 1, 0, 0, 0, 1, 8, 6, 0, 0, 0, 31, 21, 196,
+    137, 0, 0, 0, 13, 73, 68, 65, 84, 120, 156, 99, 248, 255, 255, 63, 0, 5, 254, 2, 254, 167, 53, 129, 132, 0, 0, 0,
+    0, 73, 69, 78, 68, 174, 66, 96, 130,
 ];
 
 /// Drops files and folders on the page, as from another window.
@@ -266,7 +266,9 @@ async fn an_upload_is_cancelled_fails_and_is_tried_again() {
         std::fs::write(&second, vec![2; 40_000_000]).unwrap();
         page.fill_keys("#upload-file", second.to_str().unwrap()).await;
         page.until("the refusal", async || {
-            let notes = page.script("return [...document.querySelectorAll('.tray__note')].map((n) => n.textContent).join()", vec![]).await;
+            let notes = page
+                .script("return [...document.querySelectorAll('.tray__note')].map((n) => n.textContent).join()", vec![])
+                .await;
             notes.as_str().unwrap().contains("할당된 스토리지를 초과하여").then_some(())
         })
         .await;

@@ -78,7 +78,10 @@ async fn a_wrong_name_is_said_below_the_field() {
         (&"x".repeat(257), "이름이 너무 길어요. 256자까지 쓸 수 있어요."),
     ] {
         let page = student.post("/buckets", &[("name", name)]).await.is(422);
-        assert_eq!((page.error_of("name").as_str(), page.fields_with_errors().as_slice()), (sentence, &["name".to_owned()][..]));
+        assert_eq!(
+            (page.error_of("name").as_str(), page.fields_with_errors().as_slice()),
+            (sentence, &["name".to_owned()][..])
+        );
     }
     assert_eq!((app.database.dump(), app.files.calls()), (before, calls), "nothing was written or sent");
     let long = "x".repeat(256);
@@ -190,9 +193,11 @@ async fn a_full_bucket_asks_for_its_name_and_goes_in_the_background() {
     student.share("full", "a.txt").await;
     let question = student.get("/buckets/full/delete").await.is(200);
     assert!(question.has("#confirm-page input[name=name]") && question.main().contains("되돌릴 수 없어요."));
-    for (typed, sentence) in
-        [("", "지울 버킷의 이름을 적어 주세요."), ("ful", "버킷 이름과 달라요. 그대로 적어 주세요."), ("full-too", "버킷 이름과 달라요. 그대로 적어 주세요.")]
-    {
+    for (typed, sentence) in [
+        ("", "지울 버킷의 이름을 적어 주세요."),
+        ("ful", "버킷 이름과 달라요. 그대로 적어 주세요."),
+        ("full-too", "버킷 이름과 달라요. 그대로 적어 주세요."),
+    ] {
         let page = student.post("/buckets/full/delete", &[("name", typed)]).await.is(422);
         assert_eq!(page.error_of("name"), sentence);
     }
@@ -253,13 +258,15 @@ async fn the_sync_measures_and_says_when_the_store_is_silent() {
     fast_cloud::buckets::sync::run_once(&app.portal.app).await.unwrap();
     assert_eq!((row("bytes"), row("objects")), ("15".to_owned(), "2".to_owned()));
     // Changed a moment ago: measured at the container itself.
-    app.database.sql("UPDATE buckets SET bytes = 99, changed_at = UTC_TIMESTAMP(6) - INTERVAL 10 SECOND, measured_at = NULL");
+    app.database
+        .sql("UPDATE buckets SET bytes = 99, changed_at = UTC_TIMESTAMP(6) - INTERVAL 10 SECOND, measured_at = NULL");
     fast_cloud::buckets::sync::measure_changed(&app.portal.app).await.unwrap();
     assert_eq!(row("bytes"), "15");
     // Not while somebody uploads.
     app.files.script(down());
     assert!(fast_cloud::buckets::sync::run_once(&app.portal.app).await.is_err());
-    app.database.sql("UPDATE cloud_services SET failing_since = UTC_TIMESTAMP(6) - INTERVAL 1 MINUTE WHERE name = 'objects'");
+    app.database
+        .sql("UPDATE cloud_services SET failing_since = UTC_TIMESTAMP(6) - INTERVAL 1 MINUTE WHERE name = 'objects'");
     let list = student.get("/buckets").await.is(200);
     assert_eq!(list.attribute("#bucket-measured [data-status]", "data-status").unwrap(), "unknown");
     assert!(list.main().contains("파일이 사라졌다는 뜻은 아니에요."));

@@ -60,7 +60,11 @@ fn is_a_page(answer: &Answer) {
         has_nothing_inline(answer);
     }
     if answer.header("content-disposition").starts_with("attachment") {
-        assert!(["private, no-cache", "no-store"].contains(&answer.header("cache-control").as_str()), "{}", answer.what);
+        assert!(
+            ["private, no-cache", "no-store"].contains(&answer.header("cache-control").as_str()),
+            "{}",
+            answer.what
+        );
         return;
     }
     // The way to the log-in page has nothing to keep.

@@ -233,7 +233,8 @@ async fn names_of_files_are_kept_as_text_or_refused() {
 #[actix_web::test]
 async fn hostile_questions_are_answered_as_harmlessly() {
     let (app, student, _, ids) = classroom().await;
-    let of_bucket = ["?prefix=", "?search=", "?marker=", "?sort=", "/file?key=", "/objects/delete?key=", "/archive?key="];
+    let of_bucket =
+        ["?prefix=", "?search=", "?marker=", "?sort=", "/file?key=", "/objects/delete?key=", "/archive?key="];
     let of_bucket = of_bucket.map(|query| format!("/buckets/{}{query}", ids["bucket"]));
     let before = app.database.dump();
     for (what, value) in hostile(Kind::Name).into_iter().filter(|(what, _)| *what != "ten megabytes") {

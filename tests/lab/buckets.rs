@@ -24,7 +24,12 @@ fn setup(clouds_yaml: &Path) -> Setup {
 async fn swift(lab: &Lab, dir: &Path, arguments: &[&str]) -> (bool, String) {
     let script = format!(". {}; exec /usr/bin/swift --auth-version 3 \"$@\"", lab.dir.join("openrc").display());
     let mut command = Command::new("bash");
-    command.args(["-c", &script, "swift"]).args(arguments).current_dir(dir).env_remove("PYTHONPATH").env("PATH", "/usr/bin:/bin");
+    command
+        .args(["-c", &script, "swift"])
+        .args(arguments)
+        .current_dir(dir)
+        .env_remove("PYTHONPATH")
+        .env("PATH", "/usr/bin:/bin");
     let output = command.output().await.unwrap();
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     (output.status.success(), text)
@@ -157,7 +162,13 @@ async fn files_are_the_same_on_both_sides() {
         let tool = ["--os-storage-url", url.as_str(), "--os-auth-token", token.as_str()];
         let ask = async |arguments: &[&str]| {
             let all: Vec<&str> = tool.iter().chain(arguments).copied().collect();
-            let output = Command::new("/usr/bin/swift").args(&all).current_dir(home.path()).env("PATH", "/usr/bin:/bin").output().await.unwrap();
+            let output = Command::new("/usr/bin/swift")
+                .args(&all)
+                .current_dir(home.path())
+                .env("PATH", "/usr/bin:/bin")
+                .output()
+                .await
+                .unwrap();
             let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
             assert!(output.status.success(), "{arguments:?}: {text}");
             text
@@ -336,7 +347,8 @@ async fn a_swift_in_trouble_is_told_and_loses_nothing() {
         // In the middle of an upload that had begun well.
         let mut arguments = form(&person, &portal, &bucket, &file, "second.bin");
         arguments.extend(["--limit-rate".to_owned(), "4M".to_owned()]);
-        let child = tokio::spawn(async move { Command::new("curl").arg("-s").args(&arguments).output().await.unwrap() });
+        let child =
+            tokio::spawn(async move { Command::new("curl").arg("-s").args(&arguments).output().await.unwrap() });
         tokio::time::sleep(Duration::from_secs(2)).await;
         gate.break_it(SwiftFault::Hang);
         let output = child.await.unwrap();

@@ -120,9 +120,7 @@ type Open = diesel::dsl::Filter<
 >;
 
 fn open(bucket: BucketId) -> Open {
-    bucket_removals::table
-        .filter(bucket_removals::bucket_id.eq(bucket))
-        .filter(bucket_removals::ended_at.is_null())
+    bucket_removals::table.filter(bucket_removals::bucket_id.eq(bucket)).filter(bucket_removals::ended_at.is_null())
 }
 
 /// Those that ended a day ago.

@@ -55,7 +55,8 @@ impl Token {
         writes: bool,
         life: TimeDelta,
     ) -> QueryResult<Option<TokenId>> {
-        let there: i64 = bucket_tokens::table.filter(bucket_tokens::bucket_id.eq(bucket.id)).count().get_result(conn)?;
+        let there: i64 =
+            bucket_tokens::table.filter(bucket_tokens::bucket_id.eq(bucket.id)).count().get_result(conn)?;
         if there >= MOST {
             return Ok(None);
         }

@@ -161,10 +161,8 @@ pub fn renew(conn: &mut MysqlConnection, id: UploadId) -> QueryResult<bool> {
     Ok(diesel::update(receiving(id)).set(uploads::leased_until.eq(db::now() + LEASE)).execute(conn)? == 1)
 }
 
-type Receiving = diesel::dsl::Filter<
-    diesel::dsl::Find<uploads::table, UploadId>,
-    diesel::dsl::Eq<uploads::state, &'static str>,
->;
+type Receiving =
+    diesel::dsl::Filter<diesel::dsl::Find<uploads::table, UploadId>, diesel::dsl::Eq<uploads::state, &'static str>>;
 
 fn receiving(id: UploadId) -> Receiving {
     uploads::table.find(id).filter(uploads::state.eq(State::Receiving.name()))

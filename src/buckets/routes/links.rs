@@ -48,8 +48,7 @@ pub async fn create(
     // A link to nothing would be no help.
     soon(reader.app.objects.head(&bucket.name, &key)).await?;
     let (row, of) = (bucket.clone(), key.clone());
-    let made =
-        reader.app.db.run(move |conn| Ok(ShareLink::create(conn, &row, &of, TimeDelta::days(days))?)).await?;
+    let made = reader.app.db.run(move |conn| Ok(ShareLink::create(conn, &row, &of, TimeDelta::days(days))?)).await?;
     if made.is_none() {
         return Err(Error::Conflict(reader.lang.t("buckets.links.too_many").into_owned()));
     }
@@ -83,7 +82,11 @@ pub async fn delete(
 
 /// `GET /share/{id}/{token}`: the file, for whoever has the link. What has expired, was taken back or never was, is the
 /// same.
-pub async fn open(app: web::Data<App>, request: HttpRequest, path: web::Path<(String, String)>) -> Result<HttpResponse> {
+pub async fn open(
+    app: web::Data<App>,
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse> {
     let (id, given) = path.into_inner();
     let id: ShareLinkId = id.parse().map_err(|_| Error::NotFound)?;
     // Digests, so that how long the comparison takes says nothing.

@@ -39,7 +39,9 @@ const PAGE: i64 = 50;
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// What a person waits for, in time.
-pub(super) async fn soon<T>(work: impl Future<Output = std::result::Result<T, CloudError>>) -> std::result::Result<T, CloudError> {
+pub(super) async fn soon<T>(
+    work: impl Future<Output = std::result::Result<T, CloudError>>,
+) -> std::result::Result<T, CloudError> {
     let late = || CloudError::unavailable("no answer in time for a page");
     tokio::time::timeout(PATIENCE, work).await.map_err(|_| late())?
 }
@@ -112,7 +114,13 @@ pub async fn index(reader: Reader, account: CurrentAccount, query: web::Query<Li
     html(&IndexPage { page, list })
 }
 
-async fn new_page(reader: &Reader, account: AccountId, name: Field, launch_key: String, error: &str) -> Result<NewPage> {
+async fn new_page(
+    reader: &Reader,
+    account: AccountId,
+    name: Field,
+    launch_key: String,
+    error: &str,
+) -> Result<NewPage> {
     let default = reader.app.config.quota;
     let (usage, limit, service): (Usage, Quota, CloudService) = reader
         .app

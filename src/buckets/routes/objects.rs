@@ -48,8 +48,10 @@ fn key_of(request: &HttpRequest) -> Result<ObjectKey> {
 
 /// `attachment` with the name twice: for everybody, and for those who know RFC 6266 with all its letters.
 fn attachment(name: &str) -> String {
-    let plain: String =
-        name.chars().map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '%') || c == ' ' { c } else { '_' }).collect();
+    let plain: String = name
+        .chars()
+        .map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '%') || c == ' ' { c } else { '_' })
+        .collect();
     let all = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
     format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{all}")
 }
@@ -296,7 +298,8 @@ pub async fn delete(
     }
     let (folders, files): (Vec<String>, Vec<String>) = keys.iter().cloned().partition(|key| key.ends_with('/'));
     let parsed: Vec<ObjectKey> = files.iter().map(|name| key(name)).collect::<Result<_>>()?;
-    let folders: Vec<String> = folders.iter().map(|name| forms::prefix(name).ok_or(Error::NotFound)).collect::<Result<_>>()?;
+    let folders: Vec<String> =
+        folders.iter().map(|name| forms::prefix(name).ok_or(Error::NotFound)).collect::<Result<_>>()?;
     if !parsed.is_empty() {
         delete_files(&reader.app, &bucket, &parsed).await?;
     }
@@ -379,10 +382,7 @@ pub async fn rename(
     let from = key(fields.get("key"))?;
     let typed = fields.get("to");
     let refuse = async |sentence: &str| {
-        let field = Field {
-            value: crate::text::shorten(typed, 1100),
-            error: reader.lang.t(sentence).into_owned(),
-        };
+        let field = Field { value: crate::text::shorten(typed, 1100), error: reader.lang.t(sentence).into_owned() };
         let page = file_page(&reader, &bucket, &from, field).await?;
         with_status(StatusCode::UNPROCESSABLE_ENTITY, &page)
     };
@@ -444,7 +444,8 @@ mod tests {
         assert_eq!(attachment("a b.txt"), "attachment; filename=\"a b.txt\"; filename*=UTF-8''a%20b%2Etxt");
         assert_eq!(
             attachment("보고\"서.pdf"),
-            "attachment; filename=\"___서.pdf\"; filename*=UTF-8''%EB%B3%B4%EA%B3%A0%22%EC%84%9C%2Epdf".replace('서', "_")
+            "attachment; filename=\"___서.pdf\"; filename*=UTF-8''%EB%B3%B4%EA%B3%A0%22%EC%84%9C%2Epdf"
+                .replace('서', "_")
         );
     }
 }

@@ -49,7 +49,10 @@ pub async fn handle(app: web::Data<App>, request: HttpRequest, payload: web::Pay
     let (token, bucket) = match app.db.run(move |conn| Ok(Token::open(conn, &shared, &text)?)).await {
         Ok(opened) => opened,
         Err(Error::NotFound) => {
-            return plain(StatusCode::UNAUTHORIZED, "the credential in X-Auth-Token is none of this portal's, or has expired");
+            return plain(
+                StatusCode::UNAUTHORIZED,
+                "the credential in X-Auth-Token is none of this portal's, or has expired",
+            );
         }
         Err(error) => return refused(&error),
     };
@@ -108,7 +111,8 @@ struct ListingQuery {
 }
 
 async fn listing(app: &App, request: &HttpRequest, bucket: &Bucket) -> Result<HttpResponse, Error> {
-    let query = web::Query::<ListingQuery>::from_query(request.query_string()).map(web::Query::into_inner).unwrap_or_default();
+    let query =
+        web::Query::<ListingQuery>::from_query(request.query_string()).map(web::Query::into_inner).unwrap_or_default();
     let mut response = HttpResponse::Ok();
     usage(&mut response, "container", bucket);
     if request.method() == Method::HEAD {
@@ -168,9 +172,10 @@ async fn object(
             objects::delete_files(app, bucket, &[key]).await?;
             Ok(HttpResponse::NoContent().finish())
         }
-        "PUT" if request.headers().contains_key("x-copy-from") || !request.query_string().is_empty() => {
-            Ok(plain(StatusCode::NOT_IMPLEMENTED, "only plain uploads are taken; large ones are cut into segments here"))
-        }
+        "PUT" if request.headers().contains_key("x-copy-from") || !request.query_string().is_empty() => Ok(plain(
+            StatusCode::NOT_IMPLEMENTED,
+            "only plain uploads are taken; large ones are cut into segments here",
+        )),
         "PUT" => put(app, request, bucket, key, payload).await,
         _ => Ok(plain(StatusCode::METHOD_NOT_ALLOWED, "this can't be done with a bucket's credential")),
     }

@@ -74,7 +74,11 @@ pub async fn create(
 }
 
 /// `POST /buckets/{name}/tools/{id}/delete`
-pub async fn delete(reader: Reader, account: CurrentAccount, path: web::Path<(String, String)>) -> Result<HttpResponse> {
+pub async fn delete(
+    reader: Reader,
+    account: CurrentAccount,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse> {
     let (name, id) = path.into_inner();
     let bucket = load_usable(&reader, account.id, &name).await?;
     let id: TokenId = id.parse().map_err(|_| Error::NotFound)?;

@@ -250,16 +250,12 @@ async fn drain(mut part: Fuse<Part>) {
 
 fn outcome(lang: Lang, received: &Received) -> Outcome {
     match &received.result {
-        Ok(stored) => Outcome {
-            name: stored.key.as_str().to_owned(),
-            size: format::bytes(stored.bytes),
-            error: String::new(),
-        },
-        Err(refused) => Outcome {
-            name: received.name.clone(),
-            size: String::new(),
-            error: lang.t(refused.sentence).into_owned(),
-        },
+        Ok(stored) => {
+            Outcome { name: stored.key.as_str().to_owned(), size: format::bytes(stored.bytes), error: String::new() }
+        }
+        Err(refused) => {
+            Outcome { name: received.name.clone(), size: String::new(), error: lang.t(refused.sentence).into_owned() }
+        }
     }
 }
 

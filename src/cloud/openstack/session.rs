@@ -133,16 +133,7 @@ impl Session {
             .context("the session waited for something")??;
         let places = || Semaphore::new(settings.concurrency.max(1));
         let objects = Semaphore::new(OBJECT_PLACES);
-        Ok(Self {
-            osauth,
-            streams,
-            keystone,
-            limits,
-            compute: places(),
-            network: places(),
-            image: places(),
-            objects,
-        })
+        Ok(Self { osauth, streams, keystone, limits, compute: places(), network: places(), image: places(), objects })
     }
 
     /// The same login and connections for other services of the cloud.

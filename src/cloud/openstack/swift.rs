@@ -103,7 +103,9 @@ fn info(answer: &Answer) -> Result<ObjectInfo, CloudError> {
 
 fn number(answer: &Answer, name: &str) -> Result<u64, CloudError> {
     let text = answer.header(name).and_then(|text| text.parse().ok());
-    text.ok_or_else(|| CloudError::unavailable(format_args!("Swift's answer has no {name} (is it Swift that answers?)")))
+    text.ok_or_else(|| {
+        CloudError::unavailable(format_args!("Swift's answer has no {name} (is it Swift that answers?)"))
+    })
 }
 
 impl OpenStack {
@@ -138,8 +140,7 @@ impl OpenStack {
     }
 
     async fn bulk_delete(&self, container: &str, names: &[String]) -> Result<(), CloudError> {
-        let lines: Vec<String> =
-            names.iter().map(|name| format!("/{container}/{}", exchange::encoded(name))).collect();
+        let lines: Vec<String> = names.iter().map(|name| format!("/{container}/{}", exchange::encoded(name))).collect();
         let answer = self
             .swift(Method::POST)
             .query("bulk-delete", "")
@@ -199,7 +200,11 @@ impl ObjectStore for OpenStack {
             };
             let rows: Vec<ContainerRow> = page.json("Swift")?;
             let full = rows.len() >= MAX_LISTING;
-            all.extend(rows.into_iter().map(|row| ContainerUse { name: row.name, bytes: row.bytes, objects: row.count }));
+            all.extend(rows.into_iter().map(|row| ContainerUse {
+                name: row.name,
+                bytes: row.bytes,
+                objects: row.count,
+            }));
             if !full {
                 return Ok(all);
             }
@@ -259,7 +264,12 @@ impl ObjectStore for OpenStack {
         self.upload(container, key, order, body).await
     }
 
-    async fn put_manifest(&self, container: &str, key: &ObjectKey, order: &ManifestOrder) -> Result<String, CloudError> {
+    async fn put_manifest(
+        &self,
+        container: &str,
+        key: &ObjectKey,
+        order: &ManifestOrder,
+    ) -> Result<String, CloudError> {
         self.manifest(container, key, order).await
     }
 

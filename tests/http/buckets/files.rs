@@ -37,10 +37,14 @@ async fn a_download_is_the_file_and_can_do_nothing() {
     }
     assert!(answer.header("content-encoding").is_empty());
     // Not packed on its way, whatever the browser takes.
-    let packed = student.again().with_header("accept-encoding", "gzip, br").download("files", "a/보고서 \"1\".html").await;
+    let packed =
+        student.again().with_header("accept-encoding", "gzip, br").download("files", "a/보고서 \"1\".html").await;
     assert!(packed.header("content-encoding").is_empty() && packed.bytes == answer.bytes);
     // Its page shows it as text.
-    let page = student.get(&format!("/buckets/files/file?key={}", "a%2F%EB%B3%B4%EA%B3%A0%EC%84%9C%20%221%22.html")).await.is(200);
+    let page = student
+        .get(&format!("/buckets/files/file?key={}", "a%2F%EB%B3%B4%EA%B3%A0%EC%84%9C%20%221%22.html"))
+        .await
+        .is(200);
     assert_eq!(page.said(".preview--text"), "<script>alert(1)</script>");
     assert!(!page.has("main script:not([src])"));
 }
@@ -87,14 +91,19 @@ async fn a_body_that_breaks_off_is_no_shorter_file() {
 
 #[actix_web::test]
 async fn a_folder_and_a_choice_are_one_archive() {
-    let (app, student) = with_files(&[("캡/a.txt", "one"), ("캡/b/c.txt", "two"), ("other.txt", "three"), ("캡x", "four")]).await;
+    let (app, student) =
+        with_files(&[("캡/a.txt", "one"), ("캡/b/c.txt", "two"), ("other.txt", "three"), ("캡x", "four")]).await;
     student.post("/buckets/files/folders", &[("prefix", "캡/"), ("name", "empty")]).await.is(303);
     let archive = student.get("/buckets/files/archive?key=%EC%BA%A1/&key=other.txt").await.is(200);
     assert_eq!(archive.header("content-type"), "application/zip");
     let read = unzip(&archive.bytes);
     assert_eq!(
         read,
-        [("other.txt".to_owned(), b"three".to_vec()), ("캡/a.txt".to_owned(), b"one".to_vec()), ("캡/b/c.txt".to_owned(), b"two".to_vec())]
+        [
+            ("other.txt".to_owned(), b"three".to_vec()),
+            ("캡/a.txt".to_owned(), b"one".to_vec()),
+            ("캡/b/c.txt".to_owned(), b"two".to_vec())
+        ]
     );
     let all = unzip(&student.get("/buckets/files/archive?key=").await.is(200).bytes);
     assert_eq!(all.len(), 4);
@@ -166,11 +175,16 @@ async fn deleting_a_folder_is_deleting_exactly_it() {
 async fn a_file_is_renamed_and_moved() {
     let (_app, student) = with_files(&[("a.txt", "one"), ("b.txt", "two")]).await;
     let rename = async |key: &str, to: &str| student.post("/buckets/files/move", &[("key", key), ("to", to)]).await;
-    rename("a.txt", "사진/소풍.txt").await.leads_to("/buckets/files/file?key=%EC%82%AC%EC%A7%84/%EC%86%8C%ED%92%8D%2Etxt".replace("%2E", ".").as_str());
+    rename("a.txt", "사진/소풍.txt")
+        .await
+        .leads_to("/buckets/files/file?key=%EC%82%AC%EC%A7%84/%EC%86%8C%ED%92%8D%2Etxt".replace("%2E", ".").as_str());
     assert_eq!(student.download("files", "사진/소풍.txt").await.is(200).bytes, b"one");
     student.download("files", "a.txt").await.is(404);
     let page = rename("b.txt", "사진/소풍.txt").await.is(422);
-    assert_eq!((page.error_of("to").as_str(), page.value_of("to").as_str()), ("같은 이름의 파일이 이미 있어요.", "사진/소풍.txt"));
+    assert_eq!(
+        (page.error_of("to").as_str(), page.value_of("to").as_str()),
+        ("같은 이름의 파일이 이미 있어요.", "사진/소풍.txt")
+    );
     assert_eq!(student.download("files", "사진/소풍.txt").await.is(200).bytes, b"one", "nothing was written over");
     rename("b.txt", "사진/").await.is(303);
     assert_eq!(student.download("files", "사진/b.txt").await.is(200).bytes, b"two");
@@ -198,7 +212,11 @@ async fn a_link_works_until_it_does_not() {
     assert!(student.get("/buckets/files/links").await.main().contains("1번 내려받음"), "one download");
     // Not another's, not guessed.
     let (head, token) = link.rsplit_once('/').unwrap();
-    for other in [format!("{head}/{}", "0".repeat(40)), format!("{head}/{}", token.to_uppercase()), format!("/share/{}/{token}", uuid::Uuid::now_v7())] {
+    for other in [
+        format!("{head}/{}", "0".repeat(40)),
+        format!("{head}/{}", token.to_uppercase()),
+        format!("/share/{}/{token}", uuid::Uuid::now_v7()),
+    ] {
         anybody.get(&other).await.is(404);
     }
     assert!(!app.database.holds(token.as_bytes()), "the database has no links");
@@ -220,7 +238,11 @@ async fn a_link_works_until_it_does_not() {
     // To something that is there, for a bounded time.
     student.post("/buckets/files/links", &[("key", "none.txt")]).await.is(404);
     student.post("/buckets/files/links", &[("key", "a.txt"), ("days", "99999")]).await.is(303);
-    assert_eq!(app.database.text("TIMESTAMPDIFF(DAY, created_at, expires_at)", "share_links WHERE expires_at > UTC_TIMESTAMP(6)"), "30");
+    assert_eq!(
+        app.database
+            .text("TIMESTAMPDIFF(DAY, created_at, expires_at)", "share_links WHERE expires_at > UTC_TIMESTAMP(6)"),
+        "30"
+    );
     // With the file, and with the bucket, it ends.
     let link = student.share("files", "secret.txt").await;
     student.post("/buckets/files/objects/delete", &[("key", "secret.txt")]).await.is(303);

@@ -25,7 +25,9 @@ async fn segments(app: &TestApp) -> Vec<String> {
     for container in app.files.containers().await.unwrap() {
         if container.name.starts_with("segments_") {
             let query = ListQuery { limit: 10_000, ..ListQuery::default() };
-            all.extend(app.files.list(&container.name, &query).await.unwrap().iter().map(|entry| entry.name().to_owned()));
+            all.extend(
+                app.files.list(&container.name, &query).await.unwrap().iter().map(|entry| entry.name().to_owned()),
+            );
         }
     }
     all

@@ -24,7 +24,10 @@ async fn folders_are_entered_by_name() {
     assert!(page.said("table").contains("마크다운"));
     // A new one is there at once, empty.
     student.post("/buckets/list/folders", &[("prefix", "캡스톤/"), ("name", "새 폴더")]).await.is(303);
-    assert_eq!(student.listed("/buckets/list?prefix=캡스톤/").await, ["캡스톤/데이터/", "캡스톤/새 폴더/", "캡스톤/a.md"]);
+    assert_eq!(
+        student.listed("/buckets/list?prefix=캡스톤/").await,
+        ["캡스톤/데이터/", "캡스톤/새 폴더/", "캡스톤/a.md"]
+    );
     assert!(student.get("/buckets/list?prefix=캡스톤/새 폴더/").await.is(200).main().contains("아직 파일이 없어요"));
     for (name, sentence) in [
         ("", "이름을 적어 주세요."),
@@ -39,7 +42,8 @@ async fn folders_are_entered_by_name() {
 
 #[actix_web::test]
 async fn files_are_found_by_any_part_of_their_name() {
-    let (_app, student) = with_names(&["a/Report.PDF", "a/b/report (2).pdf", "c.txt", "보고서.hwp", "100%.txt", "1000.txt"]).await;
+    let (_app, student) =
+        with_names(&["a/Report.PDF", "a/b/report (2).pdf", "c.txt", "보고서.hwp", "100%.txt", "1000.txt"]).await;
     let find = async |path: &str| student.listed(&format!("/buckets/list{path}")).await;
     assert_eq!(find("?search=report").await, ["a/Report.PDF", "a/b/report (2).pdf"]);
     assert_eq!(find("?search=report&prefix=a/b/").await, ["a/b/report (2).pdf"]);

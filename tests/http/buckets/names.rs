@@ -36,7 +36,8 @@ const KEPT: &[&str] = &[
     "~root",
 ];
 
-const REFUSED: &[&str] = &["..", ".", "../../etc/passwd", "a/../b", "a/./b", "a/..", "x\r\nset-cookie: y", "tab\tx", "nul\0x"];
+const REFUSED: &[&str] =
+    &["..", ".", "../../etc/passwd", "a/../b", "a/./b", "a/..", "x\r\nset-cookie: y", "tab\tx", "nul\0x"];
 
 #[actix_web::test]
 async fn odd_names_are_kept_or_refused() {
@@ -80,7 +81,8 @@ async fn odd_names_are_kept_or_refused() {
     // Each page of them is harmless, and each can be deleted by its own name alone.
     for name in &kept {
         let folder = name.rfind('/').map_or("", |at| &name[..=at]);
-        let page = student.get(&format!("/buckets/names?prefix={}", fast_cloud::buckets::in_query(folder))).await.is(200);
+        let page =
+            student.get(&format!("/buckets/names?prefix={}", fast_cloud::buckets::in_query(folder))).await.is(200);
         assert!(!page.has("main script:not([src])"), "{name}");
     }
     let before = wanted.len();

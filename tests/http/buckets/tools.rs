@@ -41,23 +41,29 @@ async fn tools_put_list_get_and_delete() {
     let tool = Tool::new(&app, &secret);
     assert_eq!(tool.status(Method::PUT, "/tools").await, 202);
     let put = tool.request(Method::PUT, "/tools/a/%EA%B0%80%20%3F.txt").body("hello").send().await.unwrap();
-    assert_eq!((put.status().as_u16(), put.headers()["etag"].to_str().unwrap()), (201, "5d41402abc4b2a76b9719d911017c592"));
+    assert_eq!(
+        (put.status().as_u16(), put.headers()["etag"].to_str().unwrap()),
+        (201, "5d41402abc4b2a76b9719d911017c592")
+    );
     assert_eq!(student.download("tools", "a/가 ?.txt").await.is(200).bytes, b"hello");
     assert_eq!(tool.text("/tools/a/%EA%B0%80%20%3F.txt").await, "hello");
-    let part = tool.request(Method::GET, "/tools/a/%EA%B0%80%20%3F.txt").header("range", "bytes=1-2").send().await.unwrap();
+    let part =
+        tool.request(Method::GET, "/tools/a/%EA%B0%80%20%3F.txt").header("range", "bytes=1-2").send().await.unwrap();
     assert_eq!((part.status().as_u16(), part.text().await.unwrap().as_str()), (206, "el"));
     assert_eq!(tool.request(Method::PUT, "/tools/b").body("x").send().await.unwrap().status(), 201);
     assert_eq!(tool.text("/tools").await, "a/가 ?.txt\nb\n");
     let rows: serde_json::Value = serde_json::from_str(&tool.text("/tools?format=json&delimiter=/").await).unwrap();
     assert_eq!((&rows[0]["subdir"], &rows[1]["name"], &rows[1]["bytes"]), (&"a/".into(), &"b".into(), &1.into()));
-    let rows: serde_json::Value = serde_json::from_str(&tool.text("/tools?format=json&prefix=a/&limit=1").await).unwrap();
+    let rows: serde_json::Value =
+        serde_json::from_str(&tool.text("/tools?format=json&prefix=a/&limit=1").await).unwrap();
     assert_eq!(rows[0]["hash"], "5d41402abc4b2a76b9719d911017c592");
     let head = tool.request(Method::HEAD, "/tools").send().await.unwrap();
     assert_eq!((head.status().as_u16(), head.headers()["x-container-object-count"].to_str().unwrap()), (204, "2"));
     let account: serde_json::Value = serde_json::from_str(&tool.text("").await).unwrap();
     assert_eq!((account.as_array().unwrap().len(), &account[0]["name"]), (1, &"tools".into()));
     // The sum that the tool says has to be what arrived.
-    let wrong = tool.request(Method::PUT, "/tools/wrong").header("etag", "0".repeat(32)).body("x").send().await.unwrap();
+    let wrong =
+        tool.request(Method::PUT, "/tools/wrong").header("etag", "0".repeat(32)).body("x").send().await.unwrap();
     assert_eq!(wrong.status(), 422);
     assert_eq!(tool.status(Method::HEAD, "/tools/wrong").await, 404);
     assert_eq!(tool.status(Method::DELETE, "/tools/b").await, 204);
@@ -87,11 +93,20 @@ async fn a_credential_opens_its_bucket_alone_and_not_for_ever() {
         }
     }
     // It can only read.
-    for (method, path) in [(Method::PUT, "/mine/b"), (Method::DELETE, "/mine/a.txt"), (Method::POST, "/mine"), (Method::DELETE, "/mine")] {
+    for (method, path) in
+        [(Method::PUT, "/mine/b"), (Method::DELETE, "/mine/a.txt"), (Method::POST, "/mine"), (Method::DELETE, "/mine")]
+    {
         assert_eq!(tool.status(method, path).await, 403);
     }
     // Not the portal's login, and no login at all.
-    for token in ["", "x", &secret[..secret.len() - 1], &format!("{secret}0"), &secret.to_uppercase(), &secret.replace("fcb_", "fcb-")] {
+    for token in [
+        "",
+        "x",
+        &secret[..secret.len() - 1],
+        &format!("{secret}0"),
+        &secret.to_uppercase(),
+        &secret.replace("fcb_", "fcb-"),
+    ] {
         assert_eq!(Tool::new(&app, token).status(Method::GET, "/mine/a.txt").await, 401, "{token}");
     }
     let with_cookie = student.get("/swift/v1/mine/a.txt").await;

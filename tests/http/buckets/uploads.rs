@@ -110,7 +110,13 @@ async fn the_same_name_keeps_both_or_replaces() {
 }
 
 /// Sends a file in pieces; stops after so many, as one who leaves. Says what came back.
-async fn trickle(person: &Person, bucket: &str, pieces: usize, whole: usize, declared: bool) -> Option<reqwest::Response> {
+async fn trickle(
+    person: &Person,
+    bucket: &str,
+    pieces: usize,
+    whole: usize,
+    declared: bool,
+) -> Option<reqwest::Response> {
     let (kind, body) = multipart(&[("file".to_owned(), Some("file".to_owned()), vec![b'x'; whole])]);
     let length = body.len();
     let size = whole / 10;

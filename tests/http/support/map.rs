@@ -24,7 +24,9 @@ impl Route {
         let mut path = self.path.to_owned();
         if self.method == "GET" {
             path.push_str(match self.path {
-                "/buckets/{bucket}/file" | "/buckets/{bucket}/archive" | "/buckets/{bucket}/objects/delete" => "?key=a.txt",
+                "/buckets/{bucket}/file" | "/buckets/{bucket}/archive" | "/buckets/{bucket}/objects/delete" => {
+                    "?key=a.txt"
+                }
                 _ => "",
             });
         }
@@ -192,8 +194,9 @@ pub async fn things_of(app: &TestApp, person: &Person) -> Ids {
 
 /// Ids of the right form that nobody has.
 pub fn random_ids() -> Ids {
-    let mut ids: Ids =
-        ["instance_id", "key_id", "template_id", "link_id", "token_id"].map(|name| (name, uuid::Uuid::now_v7().to_string())).into();
+    let mut ids: Ids = ["instance_id", "key_id", "template_id", "link_id", "token_id"]
+        .map(|name| (name, uuid::Uuid::now_v7().to_string()))
+        .into();
     ids.insert("bucket", format!("nobody-s-{}", uuid::Uuid::now_v7().simple()));
     ids.insert("key:.*", "a.txt".to_owned());
     ids.insert("token", "0".repeat(40));

@@ -346,7 +346,9 @@ pub fn multipart(parts: &[(String, Option<String>, Vec<u8>)]) -> (String, Vec<u8
         body.extend_from_slice(format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"").as_bytes());
         if let Some(file) = file {
             let file = file.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A");
-            body.extend_from_slice(format!("; filename=\"{file}\"\r\ncontent-type: application/octet-stream").as_bytes());
+            body.extend_from_slice(
+                format!("; filename=\"{file}\"\r\ncontent-type: application/octet-stream").as_bytes(),
+            );
         }
         body.extend_from_slice(b"\r\n\r\n");
         body.extend_from_slice(bytes);

@@ -103,7 +103,13 @@ impl Person {
 
     /// The cookies as a browser sends them, and the token of its forms, for a tool that does the same.
     pub fn cookie_header(&self) -> String {
-        self.cookies.lock().unwrap().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+        self.cookies
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 
     pub fn token(&self) -> String {

@@ -126,7 +126,11 @@ impl<'a> Request<'a> {
         let path = format!("{}{}", url.path().trim_end_matches('/'), self.path);
         url.set_path(&path);
         // The last guard against a name that would lead elsewhere: what is asked for is what was meant.
-        if url.path() == path { Ok(url) } else { Err(CloudError::Rejected("a name that can't be part of an address".to_owned())) }
+        if url.path() == path {
+            Ok(url)
+        } else {
+            Err(CloudError::Rejected("a name that can't be part of an address".to_owned()))
+        }
     }
 
     fn log(&self, result: &Result<Answer, CloudError>, began: Instant) {
@@ -202,8 +206,9 @@ struct BulkAnswer {
 pub(super) fn bulk_outcome(answer: &Answer) -> Result<(), CloudError> {
     // Spaces come before it while Swift works.
     let text = answer.bytes().trim_ascii_start();
-    let said: BulkAnswer = serde_json::from_slice(text)
-        .map_err(|_| CloudError::unavailable("Swift's answer to a bulk deletion makes no sense (has it bulk deletion?)"))?;
+    let said: BulkAnswer = serde_json::from_slice(text).map_err(|_| {
+        CloudError::unavailable("Swift's answer to a bulk deletion makes no sense (has it bulk deletion?)")
+    })?;
     if let Some((_, status)) = said.errors.first() {
         return Err(CloudError::unavailable(format_args!(
             "{} of the objects could not be deleted: {status}",

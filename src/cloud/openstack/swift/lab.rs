@@ -148,7 +148,9 @@ fn name() -> impl Strategy<Value = String> {
         1 => prop::sample::select(vec!["..a", "...", "%2e%2e", "%2F", "?x", "#", "\"", "\\", "가", "\u{1100}\u{1161}", "🎉", " ", "+", "&"])
             .prop_map(str::to_owned),
     ];
-    prop::collection::vec(part, 1..4).prop_map(|parts| parts.join("/")).prop_filter("a name", |name| ObjectKey::parse(name.as_str()).is_ok())
+    prop::collection::vec(part, 1..4)
+        .prop_map(|parts| parts.join("/"))
+        .prop_filter("a name", |name| ObjectKey::parse(name.as_str()).is_ok())
 }
 
 #[derive(Debug, Clone)]
@@ -161,7 +163,8 @@ struct Question {
 }
 
 fn question() -> impl Strategy<Value = Question> {
-    let beginning = || prop_oneof![2 => Just(String::new()), 2 => name(), 1 => name().prop_map(|name| name + "/"), 2 => "[a-c]/?"];
+    let beginning =
+        || prop_oneof![2 => Just(String::new()), 2 => name(), 1 => name().prop_map(|name| name + "/"), 2 => "[a-c]/?"];
     (beginning(), beginning(), any::<bool>(), any::<bool>(), 1_usize..6)
         .prop_map(|(prefix, marker, by_folder, reverse, limit)| Question { prefix, marker, by_folder, reverse, limit })
 }
@@ -189,7 +192,8 @@ fn lab_swift_and_practice_list_any_names_alike() {
                 let Question { prefix, marker, by_folder, reverse, limit } = asked.clone();
                 let query = ListQuery { prefix, by_folder, marker, limit, reverse };
                 let [swift, practice] = pair.both();
-                let (one, two) = (swift.list(&pair.container, &query).await, practice.list(&pair.container, &query).await);
+                let (one, two) =
+                    (swift.list(&pair.container, &query).await, practice.list(&pair.container, &query).await);
                 prop_assert_eq!(lines(&one.unwrap()), lines(&two.unwrap()), "{:?}", asked);
             }
             Ok::<(), TestCaseError>(())
@@ -241,7 +245,10 @@ async fn lab_swift_and_practice_answer_alike() {
         store.delete(&container, &key("none")).await.unwrap();
         store.delete_many(&container, &["new".to_owned(), "none".to_owned()]).await.unwrap();
         let info = store.head(&container, &key("c/가 ?")).await.unwrap();
-        assert_eq!((info.bytes, info.etag.as_str(), info.content_type.as_str(), info.large), (10, tag.as_str(), "text/plain", false));
+        assert_eq!(
+            (info.bytes, info.etag.as_str(), info.content_type.as_str(), info.large),
+            (10, tag.as_str(), "text/plain", false)
+        );
         let other = Mark { portal: Uuid::new_v4(), bucket: BucketId::new() };
         assert_eq!(store.create(&container, other).await.unwrap(), Creation::Taken);
         let usage = store.container(&container).await.unwrap();

@@ -13,9 +13,7 @@ use serde_json::json;
 use super::exchange::refusal;
 use super::{COPY_PATIENCE, UPLOAD_HEADER, http_time, stall, unquoted};
 use crate::cloud::CloudError;
-use crate::cloud::objects::{
-    ByteStream, Download, DownloadKind, GetQuery, ManifestOrder, ObjectKey, PutOrder,
-};
+use crate::cloud::objects::{ByteStream, Download, DownloadKind, GetQuery, ManifestOrder, ObjectKey, PutOrder};
 use crate::cloud::openstack::OpenStack;
 use crate::cloud::openstack::answer::{Answer, no_answer};
 
@@ -71,8 +69,7 @@ impl OpenStack {
         order: &PutOrder,
         body: ByteStream,
     ) -> Result<String, CloudError> {
-        let mut request =
-            self.swift(Method::PUT).object(container, key).header("content-type", &order.content_type);
+        let mut request = self.swift(Method::PUT).object(container, key).header("content-type", &order.content_type);
         if order.only_if_absent {
             request = request.header("if-none-match", "*");
         }

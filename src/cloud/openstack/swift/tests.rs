@@ -62,9 +62,10 @@ async fn what_swift_says_is_understood() {
 #[tokio::test]
 async fn names_arrive_as_they_are() {
     let cloud = Cloud::start(|request| {
-        request.target.starts_with(ACCOUNT).then(|| {
-            swift(200, vec![("content-type", "text/plain".to_owned()), ("etag", "e".to_owned())], "x")
-        })
+        request
+            .target
+            .starts_with(ACCOUNT)
+            .then(|| swift(200, vec![("content-type", "text/plain".to_owned()), ("etag", "e".to_owned())], "x"))
     })
     .await;
     let client = cloud.client(5);
@@ -97,7 +98,8 @@ async fn a_refused_token_is_renewed_once_but_not_for_a_body() {
             return Some(swift(401, vec![], "Unauthorized"));
         }
         let sum = ("etag", "5d41402abc4b2a76b9719d911017c592".to_owned());
-        let headers = vec![("x-container-bytes-used", "5".to_owned()), ("x-container-object-count", "1".to_owned()), sum];
+        let headers =
+            vec![("x-container-bytes-used", "5".to_owned()), ("x-container-object-count", "1".to_owned()), sum];
         Some(swift(if request.method == "PUT" { 201 } else { 200 }, headers, ""))
     })
     .await;

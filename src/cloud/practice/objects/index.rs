@@ -65,9 +65,18 @@ impl Stored {
 #[serde(rename_all = "snake_case")]
 enum Line {
     /// The first line.
-    Container { name: String, portal: Uuid, bucket: BucketId },
-    Put { name: String, stored: Stored },
-    Delete { names: Vec<String> },
+    Container {
+        name: String,
+        portal: Uuid,
+        bucket: BucketId,
+    },
+    Put {
+        name: String,
+        stored: Stored,
+    },
+    Delete {
+        names: Vec<String>,
+    },
 }
 
 /// Of one container.
@@ -206,7 +215,8 @@ impl Index {
         let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         file.sync_data()?;
         std::fs::rename(fresh, file_of(&self.dir))?;
-        (self.inode, self.read, self.lines) = (file.metadata()?.ino(), file.metadata()?.len(), self.objects.len() as u64 + 1);
+        (self.inode, self.read, self.lines) =
+            (file.metadata()?.ino(), file.metadata()?.len(), self.objects.len() as u64 + 1);
         Ok(())
     }
 

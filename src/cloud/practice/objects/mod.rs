@@ -151,7 +151,8 @@ impl PracticeObjects {
         let wrong = self.take(|fault| matches!(fault, ObjectFault::WrongSum)).is_some();
         let fault = self.take(|fault| matches!(fault, ObjectFault::Put(..)));
         let mut unfinished = Unfinished(Some(path.clone()));
-        let mut file = tokio::io::BufWriter::with_capacity(256 * 1024, tokio::fs::File::create(&path).await.map_err(disk)?);
+        let mut file =
+            tokio::io::BufWriter::with_capacity(256 * 1024, tokio::fs::File::create(&path).await.map_err(disk)?);
         let (mut bytes, mut sum) = (0_u64, Md5::new());
         while let Some(chunk) = body.next().await {
             let chunk = chunk?;
@@ -318,7 +319,11 @@ impl ObjectStore for PracticeObjects {
         let name = container.to_owned();
         self.locked(move |inner| {
             let dir = match inner.with_index(&name, |index| {
-                if index.objects.is_empty() { Ok(index.dir.clone()) } else { Err(CloudError::Conflict("the container is not empty".to_owned())) }
+                if index.objects.is_empty() {
+                    Ok(index.dir.clone())
+                } else {
+                    Err(CloudError::Conflict("the container is not empty".to_owned()))
+                }
             }) {
                 Err(CloudError::NotFound(_)) => return Ok(()),
                 dir => dir?,
@@ -395,7 +400,12 @@ impl ObjectStore for PracticeObjects {
         Ok(etag)
     }
 
-    async fn put_manifest(&self, container: &str, key: &ObjectKey, order: &ManifestOrder) -> Result<String, CloudError> {
+    async fn put_manifest(
+        &self,
+        container: &str,
+        key: &ObjectKey,
+        order: &ManifestOrder,
+    ) -> Result<String, CloudError> {
         self.answer().await?;
         let segments = order.segments.clone();
         self.with(&order.container, move |index| {
