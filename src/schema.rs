@@ -32,6 +32,7 @@ diesel::table! {
     sessions (key_hash) {
         key_hash -> Binary,
         other_key -> Nullable<Varbinary>,
+        attempt -> Nullable<Binary>,
         account_id -> Nullable<Binary>,
         state -> Text,
         created_at -> Datetime,
@@ -288,6 +289,7 @@ diesel::table! {
         object_key -> Varbinary,
         key_hash -> Binary,
         other_key -> Nullable<Varbinary>,
+        attempt -> Nullable<Binary>,
         state -> Varchar,
         receiving -> Nullable<Unsigned<Tinyint>>,
         reserved -> Unsigned<Bigint>,

@@ -7,6 +7,8 @@ CREATE TABLE uploads (
   key_hash BINARY(32) NOT NULL,
   -- While a large file gets another name: the other of the two, which may have its segments as well
   other_key VARBINARY(1024) NULL,
+  -- What its sender calls this upload, hashed: who tries again takes the place of the try before
+  attempt BINARY(32) NULL,
   -- receiving: bytes are on their way; large: it is there, in segments under this id; discarded: its segments go
   state VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   -- 1 while receiving, else NULL: one upload at a time for a name

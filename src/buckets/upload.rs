@@ -19,7 +19,7 @@ use futures::channel::{mpsc, oneshot};
 use futures::{SinkExt, StreamExt};
 use md5::{Digest, Md5};
 
-use super::model::uploading::{self, Refusal};
+use super::model::uploading::{self, NewUpload, Refusal};
 use super::model::{Bucket, changed};
 use crate::app::App;
 use crate::cloud::CloudError;
@@ -34,7 +34,7 @@ const PIECES: usize = 4;
 /// Who sends nothing for this long has left.
 const SILENCE: Duration = Duration::from_secs(60);
 /// How often an upload says that it is alive.
-const RENEWAL: Duration = Duration::from_secs(15);
+const RENEWAL: Duration = Duration::from_secs(5);
 /// Bytes that are reserved at once, when more may come.
 const FIRST_GRANT: u64 = 1 << 20;
 const MOST_GRANTED: u64 = 64 << 20;
@@ -61,6 +61,8 @@ pub struct Order {
     pub content_type: String,
     /// At most so many bytes will come, as the sender says. None: it does not say.
     pub declared: Option<u64>,
+    /// What the sender calls this upload, so that its next try takes the place of this one. Empty: nothing.
+    pub attempt: String,
 }
 
 /// What the sender hands over.
@@ -228,7 +230,13 @@ async fn claim(
     wanted: u64,
 ) -> Result<Result<(UploadId, u64), Refusal>, Error> {
     let (bucket, name, quota) = (order.bucket.clone(), key.clone(), app.config.quota);
-    app.db.run(move |conn| Ok(uploading::begin(conn, &bucket, &name, in_segments, wanted, quota))).await
+    let attempt = order.attempt.clone();
+    app.db
+        .run(move |conn| {
+            let new = NewUpload { key: &name, in_segments, wanted, attempt: &attempt };
+            Ok(uploading::begin(conn, &bucket, &new, quota))
+        })
+        .await
 }
 
 /// Takes the pieces in, counts them, and keeps the reservation and the lease.
@@ -317,10 +325,18 @@ impl Meter {
         Ok(granted)
     }
 
+    /// A database that is away for a moment is waited for, as long as the lease lasts.
     async fn renew(&mut self) -> Result<(), Failure> {
-        let id = self.id;
-        self.renewed = Instant::now();
-        if self.app.db.run(move |conn| Ok(uploading::renew(conn, id)?)).await? { Ok(()) } else { Err(Failure::NotNow) }
+        let (id, asked) = (self.id, Instant::now());
+        match self.app.db.run(move |conn| Ok(uploading::renew(conn, id)?)).await {
+            Ok(true) => self.renewed = asked,
+            Ok(false) => return Err(Failure::NotNow),
+            Err(error) if self.renewed.elapsed() >= uploading::LEASE.to_std().unwrap_or_default() => {
+                return Err(error.into());
+            }
+            Err(error) => tracing::warn!(upload.id = %id, %error, "an upload's lease could not be renewed yet"),
+        }
+        Ok(())
     }
 
     fn sum(&self) -> String {

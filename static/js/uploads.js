@@ -53,7 +53,9 @@
   const add = (file, path, batch) => {
     const box = tray();
     const item = document.getElementById("tray-item").content.firstElementChild.cloneNode(true);
-    const job = { file, name: path, batch, item, state: "waits", sent: 0, speed: 0, error: "", prefix: box.dataset.prefix };
+    // The same for each try, so that the server knows that it is no second upload.
+    const attempt = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    const job = { attempt, file, name: path, batch, item, state: "waits", sent: 0, speed: 0, error: "", prefix: box.dataset.prefix };
     item.querySelector("bdi").textContent = path;
     item.querySelector("progress").ariaLabel = fill(box.dataset.progressLabel, { file: path });
     item.querySelector("[data-retry] span").textContent = box.dataset.retryLabel;
@@ -124,7 +126,7 @@
     const texts = tray().dataset;
     const xhr = new XMLHttpRequest();
     job.xhr = xhr;
-    const query = new URLSearchParams({ prefix: job.prefix, name: job.name, existing });
+    const query = new URLSearchParams({ prefix: job.prefix, name: job.name, existing, attempt: job.attempt });
     xhr.open("POST", `${texts.url}?${query}`);
     xhr.setRequestHeader("Accept", "application/json");
     xhr.setRequestHeader("X-CSRF-Token", texts.csrf);

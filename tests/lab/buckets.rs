@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::process::Command;
 
 use crate::support::{Gate, Home, Lab, Person, Portal, STUDENTS, Setup, SwiftFault, Watch, run, until};
@@ -49,6 +50,26 @@ async fn segments(lab: &Lab, home: &Home) -> Vec<String> {
         all.extend(objects(lab, home, container).await);
     }
     all
+}
+
+/// A test with nothing of an earlier one in Swift, and with nothing left of it, however it ends.
+async fn with_swift(body: impl AsyncFnOnce(&Lab)) {
+    run(async |lab| {
+        clean(lab).await;
+        let result = std::panic::AssertUnwindSafe(body(lab)).catch_unwind().await;
+        clean(lab).await;
+        if let Err(panic) = result {
+            std::panic::resume_unwind(panic);
+        }
+    })
+    .await;
+}
+
+async fn clean(lab: &Lab) {
+    let (_, containers) = swift(lab, &lab.dir, &["list"]).await;
+    for container in containers.lines().filter(|name| name.starts_with("t-lab-") || name.starts_with("segments_")) {
+        swift(lab, &lab.dir, &["delete", container]).await;
+    }
 }
 
 async fn md5(path: &Path) -> String {
@@ -122,7 +143,7 @@ async fn remove(person: &Person, bucket: &str) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the lab"]
 async fn files_are_the_same_on_both_sides() {
-    run(async |lab| {
+    with_swift(async |lab| {
         let home = Home::new();
         let portal = setup(&lab.clouds_yaml()).start(&home).await;
         let person = portal.person("swifty").await;
@@ -191,7 +212,7 @@ async fn files_are_the_same_on_both_sides() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the lab"]
 async fn a_file_of_six_gigabytes_takes_little_memory() {
-    run(async |lab| {
+    with_swift(async |lab| {
         let mut watch = Watch::start();
         let home = Home::new();
         let portal = setup(&lab.clouds_yaml()).set("FASTCLOUD_OPENSTACK__REQUEST_SECONDS", "30").start(&home).await;
@@ -223,7 +244,7 @@ async fn a_file_of_six_gigabytes_takes_little_memory() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the lab"]
 async fn twenty_uploads_at_once() {
-    run(async |lab| {
+    with_swift(async |lab| {
         let home = Home::new();
         let portal = setup(&lab.clouds_yaml()).start(&home).await;
         let person = portal.person("twenty").await;
@@ -247,7 +268,7 @@ async fn twenty_uploads_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the lab"]
 async fn killed_at_half_leaves_nothing() {
-    run(async |lab| {
+    with_swift(async |lab| {
         let home = Home::new();
         // Small enough for segments in a test of seconds.
         let setup = setup(&lab.clouds_yaml())
@@ -308,7 +329,7 @@ async fn killed_at_half_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the lab"]
 async fn a_swift_in_trouble_is_told_and_loses_nothing() {
-    run(async |lab| {
+    with_swift(async |lab| {
         let home = Home::new();
         let gate = Gate::start(lab).await;
         let portal = setup(&gate.clouds_yaml(lab, &home)).start(&home).await;

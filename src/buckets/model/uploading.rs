@@ -14,7 +14,7 @@ use crate::ids::{AccountId, BucketId, UploadId};
 use crate::schema::{buckets, uploads};
 
 /// How long an upload counts as alive after its process was last heard of.
-const LEASE: TimeDelta = TimeDelta::seconds(60);
+pub const LEASE: TimeDelta = TimeDelta::seconds(30);
 
 /// What an upload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,20 +86,44 @@ fn hash(key: &str) -> Vec<u8> {
     Sha256::digest(key.as_bytes()).to_vec()
 }
 
-/// Writes down that an upload begins, and reserves at most `wanted` bytes; returns how many it got.
+/// An upload that begins.
+pub struct NewUpload<'a> {
+    pub key: &'a ObjectKey,
+    pub in_segments: bool,
+    /// Bytes to reserve at most.
+    pub wanted: u64,
+    /// What its sender calls it; empty: nothing.
+    pub attempt: &'a str,
+}
+
+/// Writes down that an upload begins, and reserves; returns how many bytes it got. A try before of the same sender is
+/// over: its process is dead, or will see that the row is gone.
 ///
 /// # Errors
 /// [`Refusal`]
 pub fn begin(
     conn: &mut MysqlConnection,
     bucket: &Bucket,
-    key: &ObjectKey,
-    in_segments: bool,
-    wanted: u64,
+    new: &NewUpload<'_>,
     default_quota: Quota,
 ) -> Result<(UploadId, u64), Refusal> {
+    let NewUpload { key, in_segments, wanted, .. } = *new;
+    let attempt = Some(new.attempt).filter(|attempt| !attempt.is_empty()).map(hash);
     db::transaction(conn, |conn| {
         lock(conn, bucket.account_id)?;
+        if let Some(attempt) = &attempt {
+            let before = uploads::table
+                .filter(uploads::bucket_id.eq(bucket.id))
+                .filter(uploads::attempt.eq(attempt))
+                .filter(uploads::state.eq(State::Receiving.name()));
+            diesel::update(before)
+                .set((
+                    uploads::state.eq(State::Discarded.name()),
+                    uploads::receiving.eq(None::<u8>),
+                    uploads::reserved.eq(0_u64),
+                ))
+                .execute(conn)?;
+        }
         let current: Option<Bucket> =
             alive().filter(buckets::id.eq(bucket.id)).select(Bucket::as_select()).first(conn).optional()?;
         if !current.is_some_and(|row| row.is_usable()) {
@@ -114,6 +138,7 @@ pub fn begin(
                 uploads::bucket_id.eq(bucket.id),
                 uploads::object_key.eq(key.as_str().as_bytes()),
                 uploads::key_hash.eq(hash(key.as_str())),
+                uploads::attempt.eq(&attempt),
                 uploads::state.eq(State::Receiving.name()),
                 uploads::receiving.eq(Some(1_u8)),
                 uploads::reserved.eq(granted),

@@ -195,6 +195,7 @@ async fn put(
         key: key.clone(),
         existing: Existing::Replace,
         declared: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+        attempt: String::new(),
     };
     let stored = match hand_over(&mut payload, upload::start(app.clone().into_inner(), order)).await {
         Ok(stored) => stored,

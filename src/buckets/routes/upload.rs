@@ -41,6 +41,9 @@ pub struct UploadQuery {
     name: String,
     #[serde(default)]
     existing: String,
+    /// What a script calls this upload: its next try takes the place of this one.
+    #[serde(default)]
+    attempt: String,
 }
 
 fn existing(text: &str) -> Existing {
@@ -98,6 +101,7 @@ pub async fn create(
         checked: !csrf::is_unchecked(&request),
         existing: existing(&query.existing),
         name: query.name.clone(),
+        attempt: query.attempt.clone(),
         prefix: prefix.clone(),
     };
     let received = form.receive(&reader, &request, &account, &bucket).await?;
@@ -114,6 +118,7 @@ struct Form {
     checked: bool,
     existing: Existing,
     name: String,
+    attempt: String,
     prefix: String,
 }
 
@@ -182,6 +187,7 @@ impl Form {
             key,
             existing: self.existing,
             declared: self.declared,
+            attempt: self.attempt.clone(),
         };
         let upload = upload::start(reader.app.clone().into_inner(), order);
         hand_over(part, upload).await.map_err(|failure| Refused::of(&failure))

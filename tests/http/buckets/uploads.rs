@@ -291,3 +291,33 @@ async fn what_a_dead_process_left_is_swept() {
     fast_cloud::buckets::sync::sweep(&app.portal.app).await.unwrap();
     student.put("swept", "dead.bin", b"alive").await;
 }
+
+#[actix_web::test]
+async fn who_tries_again_takes_the_place_of_the_try_before() {
+    let app = TestApp::new().await;
+    let student = app.student().await;
+    student.make_bucket("again").await;
+    app.allow_storage(&student, 1);
+    // A try whose process has just died: it holds the name and all of the room.
+    app.database.sql(
+        "INSERT INTO uploads (id, account_id, bucket_id, object_key, key_hash, attempt, state, receiving, reserved, in_segments, leased_until, created_at) \
+         SELECT UNHEX(REPLACE(UUID(), '-', '')), account_id, id, 'big.bin', UNHEX(SHA2('big.bin', 256)), UNHEX(SHA2('my-try', 256)), 'receiving', 1, \
+         1048576, FALSE, UTC_TIMESTAMP(6) + INTERVAL 30 SECOND, UTC_TIMESTAMP(6) FROM buckets",
+    );
+    let send = async |attempt: &str| {
+        let (kind, body) = multipart(&[("file".to_owned(), Some("f".to_owned()), b"again".to_vec())]);
+        let request = student
+            .request(Method::POST, &format!("/buckets/again/objects?name=big.bin&existing=keep&attempt={attempt}"))
+            .header("x-csrf-token", student.token().await)
+            .header("accept", "application/json")
+            .header("content-type", kind);
+        student.send(request.body(body)).await
+    };
+    send("").await.is(413);
+    send("another-try").await.is(413);
+    let answer = send("my-try").await.is(201);
+    assert!(answer.body().contains("\"key\":\"big.bin\""), "{}", answer.body());
+    assert_eq!(student.download("again", "big.bin").await.is(200).bytes, b"again");
+    fast_cloud::buckets::sync::sweep(&app.portal.app).await.unwrap();
+    assert_eq!(app.database.count("uploads"), 0);
+}
