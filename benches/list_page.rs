@@ -68,7 +68,8 @@ async fn main() -> anyhow::Result<()> {
     let db = Db::new(&embedded.url, config.database.pool_size, Duration::from_secs(config.database.timeout_seconds));
     let compute = Arc::new(PracticeCompute::new(&folder.path().join("practice"), Duration::from_secs(4))?);
     let containers = start::containers(&config).await?;
-    let clouds = Clouds { compute, cluster: containers.cluster, images: containers.images };
+    let objects = start::infrastructure(&config)?.objects;
+    let clouds = Clouds { compute, cluster: containers.cluster, images: containers.images, objects };
     let app = App::new(config, db, clouds, shared);
 
     let (listener, real) = listen()?;
@@ -196,7 +197,7 @@ async fn index(bare: web::Data<Bare>) -> Result<HttpResponse> {
         menu: Menu::Instances,
         csrf_token: token.clone(),
         notice: None,
-        simulated: Simulated { machines: true, containers: true },
+        simulated: Simulated { machines: true, containers: true, files: true },
         here: "/instances".to_owned(),
     };
     html(&IndexPage { page, list })

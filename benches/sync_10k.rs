@@ -73,7 +73,8 @@ async fn compare(embedded: &Embedded, folder: &Folder) -> anyhow::Result<()> {
     let compute = Arc::new(OpenStack::new(credentials, Settings::default())?);
     let db = Db::new(&embedded.url, config.database.pool_size, Duration::from_secs(config.database.timeout_seconds));
     let containers = start::containers(&config).await?;
-    let clouds = Clouds { compute, cluster: containers.cluster, images: containers.images };
+    let objects = start::infrastructure(&config)?.objects;
+    let clouds = Clouds { compute, cluster: containers.cluster, images: containers.images, objects };
     let app = App::new(config, db, clouds, shared);
 
     let (before, _) = resident(std::process::id())?;

@@ -13,8 +13,10 @@ use actix_web::{HttpServer, Resource, guard, web};
 use tokio::sync::{Notify, watch};
 use tracing_actix_web::TracingLogger;
 
+use crate::buckets::routes::swift_api;
 use crate::cloud::Compute;
 use crate::cloud::cluster::Cluster;
+use crate::cloud::objects::ObjectStore;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
@@ -31,6 +33,7 @@ pub struct Clouds {
     pub compute: Arc<dyn Compute>,
     pub cluster: Arc<dyn Cluster>,
     pub images: Arc<dyn ImageSource>,
+    pub objects: Arc<dyn ObjectStore>,
 }
 
 /// What every request and every job can reach.
@@ -40,6 +43,7 @@ pub struct App {
     pub compute: Arc<dyn Compute>,
     pub cluster: Arc<dyn Cluster>,
     pub images: Arc<dyn ImageSource>,
+    pub objects: Arc<dyn ObjectStore>,
     pub shared: Shared,
     /// Notified when an operation was put into the queue.
     pub work: Notify,
@@ -49,13 +53,14 @@ pub struct App {
 
 impl App {
     pub fn new(config: Config, db: Db, clouds: Clouds, shared: Shared) -> Arc<Self> {
-        let Clouds { compute, cluster, images } = clouds;
+        let Clouds { compute, cluster, images, objects } = clouds;
         Arc::new(Self {
             config,
             db,
             compute,
             cluster,
             images,
+            objects,
             shared,
             work: Notify::new(),
             closed: watch::Sender::new(false),
@@ -64,7 +69,11 @@ impl App {
 
     /// Which services are only pretended: every page says so.
     pub fn simulated(&self) -> Simulated {
-        Simulated { machines: self.compute.simulated(), containers: self.cluster.simulated() }
+        Simulated {
+            machines: self.compute.simulated(),
+            containers: self.cluster.simulated(),
+            files: self.objects.simulated(),
+        }
     }
 
     /// Ends the streams that browsers keep open, so that the server can stop.
@@ -128,11 +137,16 @@ pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
             .wrap(from_fn(errors::draw))
             .wrap(from_fn(headers::secure))
             .wrap(Compress::default())
+            .wrap(from_fn(headers::as_stored))
             .wrap(TracingLogger::<RequestSpan>::new())
             .service(readable("/health").to(health::health))
             .service(readable("/health/live").to(health::live))
             .service(readable("/health/ready").to(health::ready))
             .service(readable("/static/{path:.*}").to(assets::serve))
+            .service(
+                web::resource([swift_api::PATH.to_owned(), format!("{}/{{path:.*}}", swift_api::PATH)])
+                    .to(swift_api::handle),
+            )
             .service(
                 web::scope("")
                     .wrap(from_fn(csrf::guard))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cloud::{Catalogue, CheckLine, CheckOutcome};
-use crate::config::{ApplicationsKind, ComputeKind, Config};
+use crate::config::{ApplicationsKind, ComputeKind, Config, StorageKind};
 use crate::db::{self, Db};
 use crate::instance_templates::model::InstanceTemplate;
 use crate::start;
@@ -76,19 +76,24 @@ async fn check_database(config: &Config, lines: &mut Vec<CheckLine>) -> Option<V
 }
 
 async fn check_cloud(config: &Config, lines: &mut Vec<CheckLine>) -> Option<Catalogue> {
-    let compute = match start::compute(config) {
-        Ok(compute) => compute,
+    let infrastructure = match start::infrastructure(config) {
+        Ok(infrastructure) => infrastructure,
         Err(error) => {
-            let advice = match config.cloud.compute {
-                ComputeKind::OpenStack => "set OS_CLOUD and clouds.yaml, or the OS_* variables of an openrc file",
-                ComputeKind::Practice => "check data.dir",
+            let advice = match (config.cloud.compute, config.cloud.storage) {
+                (ComputeKind::Practice, StorageKind::Practice) => "check data.dir",
+                _ => "set OS_CLOUD and clouds.yaml, or the OS_* variables of an openrc file",
             };
             lines.push(CheckLine { what: "Cloud login".to_owned(), outcome: fails(format!("{error:#}"), advice) });
             return None;
         }
     };
-    lines.extend(compute.check().await);
-    compute.catalogue().await.ok()
+    for line in infrastructure.compute.check().await.into_iter().chain(infrastructure.objects.check().await) {
+        // Both may be behind one login.
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    infrastructure.compute.catalogue().await.ok()
 }
 
 async fn check_containers(config: &Config, lines: &mut Vec<CheckLine>) {

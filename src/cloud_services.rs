@@ -13,6 +13,8 @@ use crate::schema::cloud_services;
 pub const COMPUTE: &str = "compute";
 /// The row of the cluster that runs containers.
 pub const APPLICATIONS: &str = "applications";
+/// The row of the service that keeps files.
+pub const OBJECTS: &str = "objects";
 
 #[derive(Debug, Clone, Default, Queryable, Selectable)]
 #[diesel(table_name = cloud_services)]

@@ -35,6 +35,7 @@ pub struct Config {
     pub instance_templates: InstanceTemplates,
     pub applications: Applications,
     pub kubernetes: Kubernetes,
+    pub buckets: Buckets,
     pub log: Log,
 }
 
@@ -180,6 +181,9 @@ pub struct Quota {
     /// Thousandths of a processor, of all replicas together.
     pub app_cpu_millis: u32,
     pub app_memory_mb: u32,
+    pub buckets: u32,
+    /// Of all files together, in MiB.
+    pub storage_mb: u32,
 }
 
 /// How applications are addressed, how big they are, and when a state counts.
@@ -289,6 +293,37 @@ pub struct Registries {
     pub timeout_seconds: u64,
 }
 
+/// Files.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Buckets {
+    /// The largest file, in MiB; 0: as large as the quota.
+    pub max_file_mb: u64,
+    /// Files that may be larger than this, in MiB, are stored in segments; Swift takes 5 GiB in one piece.
+    pub large_file_mb: u64,
+    /// The size of a segment, in MiB. Swift puts up to 1,000 of them together.
+    pub segment_mb: u64,
+    /// Days that a share link lives at most.
+    pub share_days: u32,
+}
+
+impl Buckets {
+    /// In bytes; None: no limit but the quota.
+    pub fn max_file(&self) -> Option<u64> {
+        Some(self.max_file_mb).filter(|mb| *mb > 0).map(|mb| mb.saturating_mul(1 << 20))
+    }
+
+    /// In bytes.
+    pub fn large_file(&self) -> u64 {
+        self.large_file_mb.saturating_mul(1 << 20)
+    }
+
+    /// In bytes.
+    pub fn segment(&self) -> u64 {
+        self.segment_mb.saturating_mul(1 << 20)
+    }
+}
+
 /// The first templates of a new database.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -382,6 +417,9 @@ impl Config {
             ("applications.large_memory_mb", u64::from(self.applications.large_memory_mb)),
             ("applications.max_replicas", u64::from(self.applications.max_replicas)),
             ("applications.rollout_seconds", self.applications.rollout_seconds),
+            ("buckets.large_file_mb", self.buckets.large_file_mb),
+            ("buckets.segment_mb", self.buckets.segment_mb),
+            ("buckets.share_days", u64::from(self.buckets.share_days)),
             ("accounts.failures_per_account", u64::from(self.accounts.failures_per_account)),
             ("accounts.failures_per_address", u64::from(self.accounts.failures_per_address)),
             ("accounts.signups_per_address", u64::from(self.accounts.signups_per_address)),
@@ -392,6 +430,9 @@ impl Config {
             }
         }
         self.validate_applications()?;
+        if self.buckets.large_file_mb > 5120 || self.buckets.segment_mb > 5120 {
+            bail!("buckets.large_file_mb and buckets.segment_mb have to be 5120 or less: Swift takes no more at once");
+        }
         if self.operations.lease_seconds < 3 {
             bail!("operations.lease_seconds has to be 3 or more");
         }

@@ -32,6 +32,9 @@ pub enum Error {
     /// The database does not answer.
     #[error("the database does not answer: {0}")]
     Unavailable(String),
+    /// The store of files does not answer, or can't take any more.
+    #[error("the store of files: {0}")]
+    Store(String),
     #[error("{0}")]
     Internal(String),
 }
@@ -53,7 +56,7 @@ impl Error {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -78,6 +81,16 @@ impl From<diesel::result::Error> for Error {
             diesel::result::Error::NotFound => Self::NotFound,
             error if is_outage(&error) => Self::Unavailable(error.to_string()),
             error => Self::Internal(format!("database: {error}")),
+        }
+    }
+}
+
+impl From<crate::cloud::CloudError> for Error {
+    /// What the store of files says to a handler that asked it.
+    fn from(error: crate::cloud::CloudError) -> Self {
+        match error {
+            crate::cloud::CloudError::NotFound(_) => Self::NotFound,
+            error => Self::Store(error.to_string()),
         }
     }
 }

@@ -94,6 +94,26 @@ id!(
     ApplicationId
 );
 id!(
+    /// A bucket; also in the mark that its container carries.
+    BucketId
+);
+id!(
+    /// A file on its way into a bucket; later, of a large one, whose segments they are.
+    UploadId
+);
+id!(
+    /// An address by which anybody can fetch one object for a while.
+    ShareLinkId
+);
+id!(
+    /// A credential for tools, for one bucket.
+    TokenId
+);
+id!(
+    /// A folder that is being deleted.
+    RemovalId
+);
+id!(
     /// A line of a resource's history.
     EventId
 );

@@ -12,6 +12,7 @@ pub mod accounts;
 pub mod admin;
 pub mod app;
 pub mod applications;
+pub mod buckets;
 pub mod check;
 pub mod cloud;
 pub mod cloud_services;

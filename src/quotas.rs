@@ -44,6 +44,7 @@ impl AppUsage {
 }
 
 type Limits = (Option<u32>, Option<u32>, Option<u32>);
+type StorageLimits = (Option<u32>, Option<u32>);
 
 /// The account's own limits, or the configuration's where it has none.
 ///
@@ -55,11 +56,12 @@ pub fn limit(conn: &mut MysqlConnection, account: AccountId, default: Quota) -> 
         .select((
             (account_quotas::instances, account_quotas::vcpus, account_quotas::ram_mb),
             (account_quotas::applications, account_quotas::app_cpu_millis, account_quotas::app_memory_mb),
+            (account_quotas::buckets, account_quotas::storage_mb),
         ))
-        .first::<(Limits, Limits)>(conn)
+        .first::<(Limits, Limits, StorageLimits)>(conn)
         .optional()?
         .unwrap_or_default();
-    let (own, apps) = own;
+    let (own, apps, storage) = own;
     Ok(Quota {
         instances: own.0.unwrap_or(default.instances),
         vcpus: own.1.unwrap_or(default.vcpus),
@@ -67,6 +69,8 @@ pub fn limit(conn: &mut MysqlConnection, account: AccountId, default: Quota) -> 
         applications: apps.0.unwrap_or(default.applications),
         app_cpu_millis: apps.1.unwrap_or(default.app_cpu_millis),
         app_memory_mb: apps.2.unwrap_or(default.app_memory_mb),
+        buckets: storage.0.unwrap_or(default.buckets),
+        storage_mb: storage.1.unwrap_or(default.storage_mb),
     })
 }
 

@@ -23,12 +23,16 @@ diesel::table! {
         applications -> Nullable<Unsigned<Integer>>,
         app_cpu_millis -> Nullable<Unsigned<Integer>>,
         app_memory_mb -> Nullable<Unsigned<Integer>>,
+        buckets -> Nullable<Unsigned<Integer>>,
+        storage_mb -> Nullable<Unsigned<Integer>>,
     }
 }
 
 diesel::table! {
     sessions (key_hash) {
         key_hash -> Binary,
+        other_key -> Nullable<Varbinary>,
+        attempt -> Nullable<Binary>,
         account_id -> Nullable<Binary>,
         state -> Text,
         created_at -> Datetime,
@@ -252,7 +256,90 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    buckets (id) {
+        id -> Binary,
+        account_id -> Binary,
+        name -> Varchar,
+        taken_name -> Nullable<Varchar>,
+        status -> Varchar,
+        transition -> Nullable<Varchar>,
+        reason -> Nullable<Varchar>,
+        reason_text -> Nullable<Varchar>,
+        address -> Nullable<Varchar>,
+        bytes -> Unsigned<Bigint>,
+        objects -> Unsigned<Bigint>,
+        removed -> Unsigned<Bigint>,
+        to_remove -> Unsigned<Bigint>,
+        changed_at -> Nullable<Datetime>,
+        measured_at -> Nullable<Datetime>,
+        launch_key -> Varchar,
+        version -> Unsigned<Integer>,
+        created_at -> Datetime,
+        updated_at -> Datetime,
+        deleted_at -> Nullable<Datetime>,
+    }
+}
+
+diesel::table! {
+    uploads (id) {
+        id -> Binary,
+        account_id -> Binary,
+        bucket_id -> Binary,
+        object_key -> Varbinary,
+        key_hash -> Binary,
+        other_key -> Nullable<Varbinary>,
+        attempt -> Nullable<Binary>,
+        state -> Varchar,
+        receiving -> Nullable<Unsigned<Tinyint>>,
+        reserved -> Unsigned<Bigint>,
+        in_segments -> Bool,
+        leased_until -> Datetime,
+        created_at -> Datetime,
+    }
+}
+
+diesel::table! {
+    share_links (id) {
+        id -> Binary,
+        account_id -> Binary,
+        bucket_id -> Binary,
+        object_key -> Varbinary,
+        downloads -> Unsigned<Bigint>,
+        last_at -> Nullable<Datetime>,
+        created_at -> Datetime,
+        expires_at -> Datetime,
+    }
+}
+
+diesel::table! {
+    bucket_tokens (id) {
+        id -> Binary,
+        account_id -> Binary,
+        bucket_id -> Binary,
+        writes -> Bool,
+        last_at -> Nullable<Datetime>,
+        created_at -> Datetime,
+        expires_at -> Datetime,
+    }
+}
+
+diesel::table! {
+    bucket_removals (id) {
+        id -> Binary,
+        account_id -> Binary,
+        bucket_id -> Binary,
+        prefix -> Varbinary,
+        removed -> Unsigned<Bigint>,
+        error -> Nullable<Varchar>,
+        created_at -> Datetime,
+        ended_at -> Nullable<Datetime>,
+    }
+}
+
 diesel::joinable!(sessions -> accounts (account_id));
+diesel::joinable!(share_links -> buckets (bucket_id));
+diesel::joinable!(bucket_tokens -> buckets (bucket_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     accounts,
@@ -263,5 +350,10 @@ diesel::allow_tables_to_appear_in_same_query!(
     instance_events,
     applications,
     application_configs,
-    application_events
+    application_events,
+    buckets,
+    uploads,
+    share_links,
+    bucket_tokens,
+    bucket_removals
 );

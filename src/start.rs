@@ -15,16 +15,17 @@ use crate::app::{self, App, Clouds};
 use crate::cloud::Compute;
 use crate::cloud::cluster::Cluster;
 use crate::cloud::kubernetes::Kubernetes;
+use crate::cloud::objects::ObjectStore;
 use crate::cloud::openstack::{self, OpenStack};
-use crate::cloud::practice::{PracticeCluster, PracticeCompute, PracticeIngress};
-use crate::config::{ApplicationsKind, ComputeKind, Config, Log, LogFormat};
+use crate::cloud::practice::{PracticeCluster, PracticeCompute, PracticeIngress, PracticeObjects};
+use crate::config::{ApplicationsKind, ComputeKind, Config, Log, LogFormat, StorageKind};
 use crate::db::{self, Db};
 use crate::embedded::Embedded;
 use crate::instance_templates::model::InstanceTemplate;
 use crate::registry::practice::PracticeImages;
 use crate::registry::{ImageSource, Registries};
 use crate::settings::Shared;
-use crate::{operations, sync, validation};
+use crate::{buckets, operations, sync, validation};
 
 /// How long operations may take to end when the portal is stopped.
 const GRACE: Duration = Duration::from_secs(10);
@@ -60,21 +61,41 @@ pub fn database(config: &Config) -> anyhow::Result<(SecretString, Option<Embedde
     Ok((embedded.url.clone(), Some(embedded)))
 }
 
-/// The cloud that the configuration chooses. It is not asked for anything yet: it may be down.
+/// Where machines run and where files are kept.
+pub struct Infrastructure {
+    pub compute: Arc<dyn Compute>,
+    pub objects: Arc<dyn ObjectStore>,
+}
+
+/// The clouds for machines and files that the configuration chooses. They are not asked for anything yet: they may be
+/// down.
 ///
 /// # Errors
-/// When its login can't be found, or the practice cloud's folder can't be made.
-pub fn compute(config: &Config) -> anyhow::Result<Arc<dyn Compute>> {
-    Ok(match config.cloud.compute {
-        ComputeKind::Practice => Arc::new(PracticeCompute::new(
-            &config.data.dir.join("practice"),
-            Duration::from_secs(config.practice.build_seconds),
-        )?),
-        ComputeKind::OpenStack => {
+/// When a login can't be found, or the practice cloud's folder can't be made.
+pub fn infrastructure(config: &Config) -> anyhow::Result<Infrastructure> {
+    let practice = config.data.dir.join("practice");
+    // One login for all of OpenStack's services.
+    let openstack = match (config.cloud.compute, config.cloud.storage) {
+        (ComputeKind::Practice, StorageKind::Practice) => None,
+        _ => {
             let credentials = openstack::Credentials::discover(&|name| std::env::var(name).ok())
-                .context("cloud.compute is openstack, and its login can't be found")?;
-            Arc::new(OpenStack::new(credentials, settings(config))?)
+                .context("cloud.compute is openstack or cloud.storage swift, and OpenStack's login can't be found")?;
+            Some(Arc::new(OpenStack::new(credentials, settings(config))?))
         }
+    };
+    let build = Duration::from_secs(config.practice.build_seconds);
+    Ok(Infrastructure {
+        compute: match (config.cloud.compute, &openstack) {
+            (ComputeKind::OpenStack, Some(openstack)) => openstack.clone(),
+            _ => Arc::new(PracticeCompute::new(&practice, build)?),
+        },
+        objects: match (config.cloud.storage, &openstack) {
+            (StorageKind::Swift, Some(openstack)) => openstack.clone(),
+            _ => {
+                let base = format!("{}/buckets", config.server.public_url());
+                Arc::new(PracticeObjects::new(&practice.join("buckets"), &base)?)
+            }
+        },
     })
 }
 
@@ -202,7 +223,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.server.listen)
         .with_context(|| format!("server.listen: {} can't be listened on", config.server.listen))?;
     // The clouds' login first: a typing error in it should not wait for the database.
-    let compute = compute(&config)?;
+    let Infrastructure { compute, objects } = infrastructure(&config)?;
     let containers = containers(&config).await?;
     let (url, embedded) = database(&config)?;
     for name in db::migrate(&url)? {
@@ -223,13 +244,17 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     drop(conn);
     let db = Db::new(&url, config.database.pool_size, Duration::from_secs(config.database.timeout_seconds));
     let Containers { cluster, images, practice } = containers;
-    let app = App::new(config, db, Clouds { compute, cluster, images }, shared);
+    let app = App::new(config, db, Clouds { compute, cluster, images, objects }, shared);
     let ingress = practice.and_then(|cluster| PracticeIngress::start(cluster, app.config.practice.ingress_listen));
     let ingress = ingress.map(|ingress| (ingress.server.handle(), actix_web::rt::spawn(ingress.server)));
     let server = app::serve(app.clone(), listener)?;
     let handle = server.handle();
     let stop = Arc::new(Notify::new());
-    let loops = [operations::worker::spawn(app.clone(), stop.clone(), GRACE), sync::spawn(app.clone(), stop.clone())];
+    let loops = [
+        operations::worker::spawn(app.clone(), stop.clone(), GRACE),
+        sync::spawn(app.clone(), stop.clone()),
+        buckets::sync::spawn(app.clone(), stop.clone()),
+    ];
     println!("fast cloud serves on {}", app.config.server.public_url());
     if !app.config.server.is_https() && !app.config.server.listen.ip().is_loopback() {
         tracing::warn!("served over plain http: whoever can listen in on this network can take over sessions");

@@ -563,20 +563,22 @@ mod tests {
 
     #[test]
     fn the_banner_names_what_is_pretended() {
-        let banner = |machines, containers| {
-            let page = Page { simulated: Simulated { machines, containers }, ..Page::default() };
+        let banner = |machines, containers, files| {
+            let page = Page { simulated: Simulated { machines, containers, files }, ..Page::default() };
             let text = DeletePage { page, row: Row::default() }.render().unwrap();
             let start = text.find("<aside class=\"banner\"")?;
             Some(text[start..start + text[start..].find("</aside>")?].to_owned())
         };
-        let says = |machines, containers, sentence| {
-            let banner = banner(machines, containers).unwrap();
+        let says = |machines, containers, files, sentence| {
+            let banner = banner(machines, containers, files).unwrap();
             assert!(banner.contains(Lang::Ko.t(sentence).as_ref()), "{banner}");
         };
-        says(true, true, "layout.banner_both");
-        says(true, false, "layout.banner_machines");
-        says(false, true, "layout.banner_containers");
-        assert_eq!(banner(false, false), None);
+        says(true, true, true, "layout.banner_both");
+        says(true, false, false, "layout.banner_machines");
+        says(false, true, false, "layout.banner_containers");
+        says(true, true, true, "layout.banner_files");
+        says(false, false, true, "layout.banner_files");
+        assert_eq!(banner(false, false, false), None);
     }
 
     #[test]

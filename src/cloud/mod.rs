@@ -1,11 +1,13 @@
 //! The seam to the clouds: what the portal asks of them, in its own words.
 //!
-//! [`Compute`] runs machines, [`Cluster`](cluster::Cluster) runs containers; both are as narrow as our use. [`openstack`] speaks to Nova, Neutron, Glance and Keystone; [`practice`] is the
-//! practice cloud, which simulates them and says so on every page. Which one is used is the configuration's choice
-//! (`[cloud]`). The SDKs' types stop at the adapters.
+//! [`Compute`] runs machines, [`Cluster`](cluster::Cluster) runs containers, [`ObjectStore`](objects::ObjectStore) keeps
+//! files; all are as narrow as our use. [`openstack`] speaks to Nova, Neutron, Glance, Swift and Keystone; [`practice`]
+//! is the practice cloud, which simulates them and says so on every page. Which one is used is the configuration's
+//! choice (`[cloud]`). The SDKs' types stop at the adapters.
 
 pub mod cluster;
 pub mod kubernetes;
+pub mod objects;
 pub mod openstack;
 pub mod practice;
 

@@ -6,6 +6,9 @@ use chrono::NaiveDateTime;
 use super::views::{ApplicationsCard, ApplicationsFragment, InstancesCard, InstancesFragment, ShowPage, Summary};
 use crate::applications::model::{self as applications, Application};
 use crate::applications::present::Context as Containers;
+use crate::buckets::model::{self as buckets};
+use crate::buckets::present::Context as Files;
+use crate::buckets::views::DashboardCard;
 use crate::cloud_services::{self, CloudService};
 use crate::config::Quota;
 use crate::error::Result;
@@ -25,9 +28,11 @@ const ROWS: i64 = 5;
 struct Overview {
     machines: instances::Counts,
     containers: applications::Counts,
+    files: buckets::Usage,
     limit: Quota,
     compute: CloudService,
     cluster: CloudService,
+    objects: CloudService,
 }
 
 impl Overview {
@@ -40,9 +45,11 @@ impl Overview {
                 Ok(Self {
                     machines: Instance::counts(conn, account)?,
                     containers: Application::counts(conn, account)?,
+                    files: buckets::usage(conn, account)?,
                     limit: quotas::limit(conn, account, default)?,
                     compute: CloudService::load(conn, cloud_services::COMPUTE)?,
                     cluster: CloudService::load(conn, cloud_services::APPLICATIONS)?,
+                    objects: CloudService::load(conn, cloud_services::OBJECTS)?,
                 })
             })
             .await
@@ -56,16 +63,21 @@ impl Overview {
         Containers::new(reader.lang, &reader.app, &self.cluster, reader.csrf_token())
     }
 
+    fn files<'a>(&'a self, reader: &'a Reader) -> Files<'a> {
+        Files::new(reader.lang, &reader.app, &self.objects)
+    }
+
     fn summary(&self, reader: &Reader, name: &str) -> Summary {
         let (machines, containers) = (self.machines(reader), self.containers(reader));
         let silent = (machines.silent_since().is_some() && self.machines.total > 0)
             || (containers.silent_since().is_some() && self.containers.total > 0);
         let mut quota = machines.quota(self.machines.usage, self.limit);
         quota.extend(containers.quota(self.containers.usage, self.limit));
+        quota.extend(self.files(reader).quota(self.files, self.limit));
         Summary {
             headline: headline(reader.lang, name, self.machines, self.containers, silent),
             quota,
-            start: self.machines.total == 0 && self.containers.total == 0,
+            start: self.machines.total == 0 && self.containers.total == 0 && self.files.buckets == 0,
             refresh_seconds: machines.refresh(false),
         }
     }
@@ -155,6 +167,7 @@ pub async fn show(reader: Reader, account: CurrentAccount) -> Result<HttpRespons
         summary: overview.summary(&reader, &account.name),
         instances: instances_card(&reader, account.id, &overview).await?,
         applications: applications_card(&reader, account.id, &overview).await?,
+        buckets: crate::buckets::routes::list(&reader, account.id, 0, ROWS).await?,
         page: reader.page(Menu::Dashboard),
     })
 }
@@ -183,6 +196,15 @@ pub async fn applications(reader: Reader, account: CurrentAccount) -> Result<Htt
         applications: applications_card(&reader, account.id, &overview).await?,
         page: reader.page(Menu::Dashboard),
     })
+}
+
+/// `GET /dashboard/buckets`: the card of files alone.
+pub async fn buckets(reader: Reader, account: CurrentAccount) -> Result<HttpResponse> {
+    if !reader.htmx {
+        return Ok(see_other("/dashboard"));
+    }
+    let list = crate::buckets::routes::list(&reader, account.id, 0, ROWS).await?;
+    fragment(&DashboardCard { list, page: reader.page(Menu::Dashboard) })
 }
 
 #[cfg(test)]

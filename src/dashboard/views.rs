@@ -17,6 +17,7 @@ pub struct ShowPage {
     pub summary: Summary,
     pub instances: InstancesCard,
     pub applications: ApplicationsCard,
+    pub buckets: crate::buckets::views::List,
 }
 
 /// What speaks of all services.

@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Binary, Datetime, Text};
 use uuid::Uuid;
 
 use crate::db;
-use crate::ids::{AccountId, ApplicationId, InstanceId, OperationId};
+use crate::ids::{AccountId, ApplicationId, BucketId, InstanceId, OperationId, RemovalId};
 use crate::schema::operations;
 
 /// What is done to a resource.
@@ -61,6 +61,9 @@ impl Action {
 pub enum Resource {
     Instance(InstanceId),
     Application(ApplicationId),
+    Bucket(BucketId),
+    /// A folder of a bucket that is being deleted.
+    Removal(RemovalId),
 }
 
 impl Resource {
@@ -69,6 +72,8 @@ impl Resource {
         match self {
             Self::Instance(_) => "instance",
             Self::Application(_) => "application",
+            Self::Bucket(_) => "bucket",
+            Self::Removal(_) => "removal",
         }
     }
 
@@ -76,19 +81,38 @@ impl Resource {
         match self {
             Self::Instance(id) => id.0,
             Self::Application(id) => id.0,
+            Self::Bucket(id) => id.0,
+            Self::Removal(id) => id.0,
         }
     }
 
     fn of(kind: &str, id: Uuid) -> Option<Self> {
-        [Self::Instance(InstanceId(id)), Self::Application(ApplicationId(id))]
-            .into_iter()
-            .find(|resource| resource.kind() == kind)
+        [
+            Self::Instance(InstanceId(id)),
+            Self::Application(ApplicationId(id)),
+            Self::Bucket(BucketId(id)),
+            Self::Removal(RemovalId(id)),
+        ]
+        .into_iter()
+        .find(|resource| resource.kind() == kind)
     }
 }
 
 impl From<InstanceId> for Resource {
     fn from(id: InstanceId) -> Self {
         Self::Instance(id)
+    }
+}
+
+impl From<BucketId> for Resource {
+    fn from(id: BucketId) -> Self {
+        Self::Bucket(id)
+    }
+}
+
+impl From<RemovalId> for Resource {
+    fn from(id: RemovalId) -> Self {
+        Self::Removal(id)
     }
 }
 

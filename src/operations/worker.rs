@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::model::{self, Operation, Outcome, Resource};
 use crate::app::App;
-use crate::{applications, instances};
+use crate::{applications, buckets, instances};
 
 /// How often the queue is looked at when nobody has said that something was put into it: another process may have.
 const LOOK: Duration = Duration::from_secs(1);
@@ -92,6 +92,8 @@ async fn carry_out(app: &Arc<App>, operation: &Operation) -> Outcome {
     match operation.resource {
         Resource::Instance(id) => instances::work::carry_out(app, operation, id).await,
         Resource::Application(id) => applications::work::carry_out(app, operation, id).await,
+        Resource::Bucket(id) => buckets::work::carry_out(app, operation, id).await,
+        Resource::Removal(id) => buckets::work::remove_folder(app, operation, id).await,
     }
 }
 

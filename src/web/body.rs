@@ -12,8 +12,8 @@ use crate::error::Error;
 const KEPT: usize = 64 * 1024;
 /// Bytes that are read of one request, before the rest is refused (413).
 const READ: usize = 32 * 1024 * 1024;
-/// Fields that are kept; no form of ours has as many.
-const FIELDS: usize = 64;
+/// Fields that are kept; no form of ours has as many: a page of files that are all chosen has a hundred.
+const FIELDS: usize = 256;
 
 /// The fields of a form, in order. Extracted by handlers from what the guard of forms has read.
 #[derive(Debug, Clone, Default)]

@@ -13,7 +13,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, header};
 use actix_web::middleware::Next;
-use actix_web::{HttpMessage, web};
+use actix_web::{HttpMessage, HttpRequest, web};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -101,10 +101,15 @@ pub async fn guard(
             body::Fields::default()
         };
         let header = request.headers().get("x-csrf-token").and_then(|value| value.to_str().ok());
-        let token = header.unwrap_or_else(|| fields.get("csrf_token"));
         if seed.is_new {
             return Err(Error::Csrf("no cookie").into());
         }
+        if header.is_none() && is_upload(&request) {
+            // Its token stands before the files in the form, which is read by the handler as it comes.
+            request.extensions_mut().insert(Unchecked);
+            return next.call(request).await;
+        }
+        let token = header.unwrap_or_else(|| fields.get("csrf_token"));
         let account = signed_in(&request.get_session()).map(|account| account.id);
         if !fits(&app.shared.secret, &seed.value, account, token) {
             return Err(Error::Csrf("another token").into());
@@ -112,6 +117,32 @@ pub async fn guard(
         request.extensions_mut().insert(fields);
     }
     next.call(request).await
+}
+
+/// In a request's extensions: its token has not been looked at, [`check`] has to.
+#[derive(Debug, Clone, Copy)]
+struct Unchecked;
+
+/// The one form whose token comes within a stream: files for a bucket.
+fn is_upload(request: &ServiceRequest) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let parts: Vec<&str> = request.path().split('/').collect();
+    kind.is_some_and(|kind| kind.starts_with("multipart/form-data"))
+        && matches!(parts[..], ["", "buckets", _, "objects"])
+}
+
+/// Whether the guard has let a form through whose token is still to be checked.
+pub fn is_unchecked(request: &HttpRequest) -> bool {
+    request.extensions().get::<Unchecked>().is_some()
+}
+
+/// Checks the token of such a form.
+///
+/// # Errors
+/// [`Error::Csrf`]
+pub fn check(request: &HttpRequest, app: &App, account: AccountId, token: &str) -> Result<(), Error> {
+    let seed = request.extensions().get::<Seed>().cloned().ok_or(Error::Csrf("no cookie"))?;
+    if fits(&app.shared.secret, &seed.value, Some(account), token) { Ok(()) } else { Err(Error::Csrf("another token")) }
 }
 
 /// The browser's word on where the request comes from. Other clients say nothing and need the token only.

@@ -105,13 +105,14 @@ fn answer(asker: &Asker, error: &Error, status: StatusCode) -> HttpResponse {
     match error {
         Error::SignIn => return sign_in(asker),
         Error::Internal(cause) => tracing::error!(cause, "a request failed"),
-        Error::Unavailable(cause) => tracing::warn!(cause, "a request could not be served"),
+        Error::Unavailable(cause) | Error::Store(cause) => tracing::warn!(cause, "a request could not be served"),
         other => tracing::debug!(%other, "a request was refused"),
     }
     let lang = asker.lang;
     let status = if matches!(error, Error::BadRequest(_)) { status } else { error.status() };
     let name = match error {
         Error::Csrf(_) => "csrf".to_owned(),
+        Error::Store(_) => "store".to_owned(),
         _ => status.as_u16().to_string(),
     };
     let title = lang.t(&format!("errors.{name}.title")).into_owned();
@@ -125,7 +126,7 @@ fn answer(asker: &Asker, error: &Error, status: StatusCode) -> HttpResponse {
         Error::TooMany(seconds) => {
             response.insert_header((header::RETRY_AFTER, seconds.to_string()));
         }
-        Error::Unavailable(_) => {
+        Error::Unavailable(_) | Error::Store(_) => {
             response.insert_header((header::RETRY_AFTER, "5"));
         }
         _ => {}
@@ -148,7 +149,7 @@ fn links(asker: &Asker, error: &Error) -> Vec<(String, String)> {
     let home = ("/".to_owned(), asker.lang.t("errors.home").into_owned());
     let again = |path: String| (path, asker.lang.t("errors.retry").into_owned());
     match error {
-        Error::Unavailable(_) | Error::Internal(_) | Error::TooMany(_) if asker.get => {
+        Error::Unavailable(_) | Error::Store(_) | Error::Internal(_) | Error::TooMany(_) if asker.get => {
             vec![again(local_path(&asker.here, "/").to_owned()), home]
         }
         Error::Csrf(_) => {

@@ -51,6 +51,49 @@ pub fn megabytes(mb: u32) -> String {
     }
 }
 
+/// "412 B", "4.1 KB", "812 MB", "2.1 GB": powers of 1,024, as the quota counts.
+pub fn bytes(n: u64) -> String {
+    let (mut value, mut unit) = (n as f64, 0);
+    const UNITS: [&str; 5] = ["B", "KB", "MB", "GB", "TB"];
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let text = if unit == 0 || value >= 99.95 { format!("{value:.0}") } else { format!("{value:.1}") };
+    format!("{} {}", text.strip_suffix(".0").unwrap_or(&text), UNITS[unit])
+}
+
+/// "1,204"
+pub fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// "방금", "3분 전" within an hour; "오늘 13:02", "어제 02:00", "11월 20일 02:00", and with the year if it is another.
+pub fn when(lang: Lang, at: NaiveDateTime, now: NaiveDateTime, zone: Tz) -> String {
+    if (now - at).num_seconds() < 3600 {
+        return ago(lang, at, now);
+    }
+    let (local, today) = (at.and_utc().with_timezone(&zone), now.and_utc().with_timezone(&zone));
+    let time = local.format("%H:%M").to_string();
+    match (today.date_naive() - local.date_naive()).num_days() {
+        0 => lang.t1("ago.today", "time", time).into_owned(),
+        1 => lang.t1("ago.yesterday", "time", time).into_owned(),
+        _ if today.format("%Y").to_string() == local.format("%Y").to_string() => {
+            let (month, day) = (local.format("%-m").to_string(), local.format("%-d").to_string());
+            lang.tv("ago.date", &[("month", &month), ("day", &day), ("time", &time)]).into_owned()
+        }
+        _ => full(at, zone),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +114,13 @@ mod tests {
     #[test]
     fn sizes() {
         assert_eq!([512, 1024, 3072, 1536].map(megabytes), ["512 MB", "1 GB", "3 GB", "1.5 GB"]);
+    }
+
+    #[test]
+    fn sizes_of_files() {
+        let sizes = [0, 412, 1024, 4200, 851_443_712, 2_254_857_830, 5 << 40].map(bytes);
+        assert_eq!(sizes, ["0 B", "412 B", "1 KB", "4.1 KB", "812 MB", "2.1 GB", "5 TB"]);
+        assert_eq!([0, 999, 1204, 1_234_567].map(number), ["0", "999", "1,204", "1,234,567"]);
     }
 
     #[test]

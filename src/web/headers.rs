@@ -30,10 +30,13 @@ pub async fn secure(
 
 /// The headers themselves.
 pub fn add(headers: &mut HeaderMap, https: bool) {
+    // A file that somebody stored has a stricter one.
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
+    }
     let mut set = |name: &'static str, value: &'static str| {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     };
-    set("content-security-policy", CSP);
     set("x-content-type-options", "nosniff");
     set("referrer-policy", "same-origin");
     set("cross-origin-opener-policy", "same-origin");
@@ -42,6 +45,22 @@ pub fn add(headers: &mut HeaderMap, https: bool) {
     if https {
         set("strict-transport-security", "max-age=31536000");
     }
+}
+
+/// `Content-Encoding: identity` keeps an answer from being compressed on its way out; nobody else has to see it.
+///
+/// # Errors
+/// Those of what is inside.
+pub async fn as_stored(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let mut response = next.call(request).await?;
+    let headers = response.headers_mut();
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|value| value == "identity") {
+        headers.remove(header::CONTENT_ENCODING);
+    }
+    Ok(response)
 }
 
 /// For pages: not kept by caches, told apart for htmx, and with the cookies that drawing them asked for.

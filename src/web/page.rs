@@ -34,6 +34,7 @@ pub enum Menu {
     Dashboard,
     Instances,
     Applications,
+    Buckets,
     Profile,
     Templates,
     Cloud,
@@ -68,11 +69,13 @@ pub struct Notice {
 pub struct Simulated {
     pub machines: bool,
     pub containers: bool,
+    /// They are kept in the data folder: real, but not in a Swift.
+    pub files: bool,
 }
 
 impl Simulated {
     pub fn any(self) -> bool {
-        self.machines || self.containers
+        self.machines || self.containers || self.files
     }
 }
 
@@ -130,6 +133,7 @@ impl Page {
             Menu::Dashboard => "dashboard",
             Menu::Instances => "instances",
             Menu::Applications => "applications",
+            Menu::Buckets => "buckets",
             Menu::Profile => "profile",
             Menu::Templates => "templates",
             Menu::Cloud => "cloud",

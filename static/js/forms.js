@@ -24,11 +24,15 @@
   // An empty field that is needed: said, and nothing is sent.
   document.addEventListener("submit", (event) => {
     const empty = [...event.target.querySelectorAll("[data-missing]")].filter((input) => !input.value.trim());
-    if (!empty.length) return;
+    // What the field does not take, such as capitals in a bucket's name.
+    const unfit = [...event.target.querySelectorAll("[data-pattern]")]
+      .filter((input) => !empty.includes(input) && !new RegExp(input.dataset.pattern).test(input.value.trim()));
+    if (!empty.length && !unfit.length) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     for (const input of empty) complain(input, input.dataset.missing);
-    empty[0].focus();
+    for (const input of unfit) complain(input, input.dataset.unfit);
+    [...empty, ...unfit][0].focus();
   }, true);
 
   document.addEventListener("input", (event) => {

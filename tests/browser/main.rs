@@ -7,6 +7,7 @@
 mod accessibility;
 mod account;
 mod admin;
+mod buckets;
 mod containers;
 mod journey;
 mod keyboard;

@@ -10,6 +10,12 @@ use crate::support::{Answer, TestApp};
 fn is_guarded(answer: &Answer) {
     let what = format!("{} ({})", answer.what, answer.status);
     let policy = answer.header("content-security-policy");
+    if answer.header("content-disposition").starts_with("attachment") {
+        // What somebody stored may do nothing at all.
+        assert_eq!(policy, "sandbox; default-src 'none'", "{what}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{what}");
+        return;
+    }
     for part in
         ["default-src 'self'", "object-src 'none'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'"]
     {
@@ -52,6 +58,14 @@ fn is_a_page(answer: &Answer) {
     is_guarded(answer);
     if answer.header("content-type").starts_with("text/html") {
         has_nothing_inline(answer);
+    }
+    if answer.header("content-disposition").starts_with("attachment") {
+        assert!(
+            ["private, no-cache", "no-store"].contains(&answer.header("cache-control").as_str()),
+            "{}",
+            answer.what
+        );
+        return;
     }
     // The way to the log-in page has nothing to keep.
     if !matches!(answer.status.as_u16(), 303 | 401) {

@@ -39,7 +39,7 @@ fn hostile(kind: Kind) -> Vec<(&'static str, String)> {
 }
 
 /// The fields of each form that are checked, by path.
-const FIELDS: [(&str, &[(&str, Kind)]); 10] = [
+const FIELDS: [(&str, &[(&str, Kind)]); 11] = [
     (
         "/signup",
         &[("login_id", Kind::Name), ("password", Kind::Secret), ("name", Kind::Name), ("birth_date", Kind::Name)],
@@ -74,6 +74,7 @@ const FIELDS: [(&str, &[(&str, Kind)]); 10] = [
             ("replicas", Kind::Name),
         ],
     ),
+    ("/buckets", &[("name", Kind::Name)]),
     ("/admin/templates", TEMPLATE),
     ("/admin/templates/{template_id}", TEMPLATE),
 ];
@@ -94,13 +95,19 @@ const TEMPLATE: &[(&str, Kind)] = &[
 ];
 
 /// Forms and fields whose hostile values are answered in another way, each with a test below.
-const OTHERS: [(&str, &[&str]); 6] = [
+const OTHERS: [(&str, &[&str]); 12] = [
     ("/signup", &["password_confirm"]),
     ("/setup", &["login_id", "password", "password_confirm", "name", "birth_date"]),
     ("/login", &["login_id", "password"]),
     ("/preferences/language", &["lang"]),
     ("/preferences/theme", &["theme"]),
     ("/profile/password", &["password_confirm"]),
+    ("/buckets/{bucket}/delete", &["name"]),
+    ("/buckets/{bucket}/folders", &["prefix", "name"]),
+    ("/buckets/{bucket}/move", &["key", "to"]),
+    ("/buckets/{bucket}/links", &["key", "days"]),
+    ("/buckets/{bucket}/tools", &["days", "writes"]),
+    ("/buckets/{bucket}/objects/delete", &["key"]),
 ];
 
 async fn classroom() -> (TestApp, Person, Person, Ids) {
@@ -222,6 +229,37 @@ async fn hostile_choices_are_no_choices() {
 }
 
 #[actix_web::test]
+async fn names_of_files_are_kept_as_text_or_refused() {
+    // What a file may be called is more than what a thing of ours may: names are kept faithfully (see `buckets::names`).
+    let (app, student, _, ids) = classroom().await;
+    let path = |verb: &str| format!("/buckets/{}/{verb}", ids["bucket"]);
+    for (what, value) in hostile(Kind::Name) {
+        for (verb, fields) in [
+            ("delete", vec![("name", value.as_str())]),
+            ("folders", vec![("prefix", ""), ("name", &value)]),
+            ("folders", vec![("prefix", &value), ("name", "x")]),
+            ("move", vec![("key", &value), ("to", "x")]),
+            ("move", vec![("key", "a.txt"), ("to", &value)]),
+            ("links", vec![("key", &value)]),
+            ("links", vec![("key", "a.txt"), ("days", &value)]),
+            ("objects/delete", vec![("key", &value)]),
+        ] {
+            let answer = student.post(&path(verb), &fields).await;
+            assert!(matches!(answer.status.as_u16(), 303 | 404 | 422), "{verb} with {what}: {}", answer.status);
+            assert!(answer.bytes.len() < 400_000, "{verb}: {what} is sent back in full");
+            is_harmless(&answer);
+            if (verb, answer.status.as_u16()) == ("move", 303) {
+                student.post(&path("move"), &[("key", &value), ("to", "a.txt")]).await.is(303);
+            }
+        }
+        is_harmless(&student.get(&format!("/buckets/{}", ids["bucket"])).await.is(200));
+        is_harmless(&student.get(&path("links")).await.is(200));
+    }
+    assert_eq!(student.download(&ids["bucket"], "a.txt").await.is(200).bytes, b"hello");
+    assert_eq!(app.database.count("buckets WHERE transition IS NULL"), 1);
+}
+
+#[actix_web::test]
 async fn hostile_questions_are_answered_as_harmlessly() {
     let (app, student, _, ids) = classroom().await;
     let container = &ids["application_id"];
@@ -229,6 +267,9 @@ async fn hostile_questions_are_answered_as_harmlessly() {
         format!("/applications/{container}/logs?previous=true&pod="),
         format!("/applications/{container}/logs/stream?pod="),
     );
+    let of_bucket =
+        ["?prefix=", "?search=", "?marker=", "?sort=", "/file?key=", "/objects/delete?key=", "/archive?key="];
+    let of_bucket = of_bucket.map(|query| format!("/buckets/{}{query}", ids["bucket"]));
     let before = app.database.dump();
     for (what, value) in hostile(Kind::Name).into_iter().filter(|(what, _)| *what != "ten megabytes") {
         let query: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
@@ -247,7 +288,12 @@ async fn hostile_questions_are_answered_as_harmlessly() {
             "/signup/check?login_id=",
             "/login?next=",
             "/setup?token=",
-        ] {
+            "/buckets?page=",
+            "/buckets?rows=",
+        ]
+        .into_iter()
+        .chain(of_bucket.iter().map(String::as_str))
+        {
             for answer in
                 [student.get(&format!("{path}{query}")).await, student.get_part(&format!("{path}{query}")).await]
             {
@@ -326,6 +372,8 @@ async fn what_is_stored_is_shown_as_text() {
              floating_ip = LEFT('{mark}', 45), reason = 'build_failed', reason_text = '{mark}', status = 'error'"
         ),
         "UPDATE instances SET status = 'active', reason = NULL ORDER BY id DESC LIMIT 1".to_owned(),
+        format!("UPDATE buckets SET address = '{mark}', reason = 'delete_failed', reason_text = '{mark}'"),
+        format!("UPDATE share_links SET object_key = '{mark}'"),
         format!("UPDATE instance_events SET detail = '{mark}'"),
         format!(
             "UPDATE applications SET name = LEFT('{mark}', 64), status = 'failed', reason = 'port_loopback', \

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod applications;
+mod buckets;
 mod containers;
 mod headers;
 mod hostile;

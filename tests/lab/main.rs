@@ -9,6 +9,7 @@
 //! Everything made in the cloud is called `t-lab-…` and is removed afterwards, after a failure, too.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets what it did not expect has failed")]
 
+mod buckets;
 mod containers;
 mod crash;
 mod life;

@@ -79,6 +79,15 @@ impl Answer {
         self.header("x-openstack-request-id").or_else(|| self.header("x-compute-request-id")).unwrap_or_default()
     }
 
+    /// The body as one line of text, for what has no JSON to say.
+    pub(super) fn text(&self) -> String {
+        sentence(&String::from_utf8_lossy(&self.body))
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.body
+    }
+
     /// The body as what it should be.
     pub(super) fn json<T: DeserializeOwned>(&self, service: &str) -> Result<T, CloudError> {
         serde_json::from_slice(&self.body).map_err(|err| {
@@ -132,7 +141,7 @@ impl Answer {
             || (overlimit && self.retry_after().is_none())
     }
 
-    fn retry_after(&self) -> Option<Duration> {
+    pub(super) fn retry_after(&self) -> Option<Duration> {
         let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
         let pause = match text.parse::<u64>() {
             Ok(seconds) => Duration::from_secs(seconds),

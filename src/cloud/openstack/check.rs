@@ -2,14 +2,19 @@
 
 use super::OpenStack;
 use super::session::Service;
+use crate::cloud::objects::ObjectStore;
 use crate::cloud::{CheckLine, CheckOutcome, CloudError};
 
 impl OpenStack {
     pub(super) async fn check_all(&self) -> Vec<CheckLine> {
+        self.check_services(&[Service::Compute, Service::Image, Service::Network]).await
+    }
+
+    pub(super) async fn check_services(&self, services: &[Service]) -> Vec<CheckLine> {
         let login = self.check_login().await;
         let works = matches!(login, CheckOutcome::Works(_));
         let mut lines = vec![line("Keystone login", login)];
-        for service in [Service::Compute, Service::Image, Service::Network] {
+        for service in services.iter().copied() {
             let what = format!("{} address", service.name());
             if !works {
                 lines.push(line(&what, CheckOutcome::Skipped("needs the login".to_owned())));
@@ -63,6 +68,7 @@ impl OpenStack {
                 let networks = self.networks().await.map(|networks| networks.tenant);
                 vec![line("Neutron networks", filled(networks, "networks", "Make a network with a subnet."))]
             }
+            Service::Objects => vec![line("Swift containers", counted(self.containers().await, "containers"))],
         }
     }
 

@@ -220,6 +220,11 @@ impl Keystone {
 }
 
 impl Token {
+    /// The header that carries it.
+    pub(super) fn header(&self) -> (&'static str, HeaderValue) {
+        (TOKEN_HEADER, self.header.clone())
+    }
+
     /// The address of a service (by its type in the catalogue) for the region and interface that we were told to use.
     ///
     /// # Errors

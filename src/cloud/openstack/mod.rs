@@ -1,4 +1,4 @@
-//! OpenStack: machines by Nova, their networks by Neutron, images by Glance, all behind Keystone's login.
+//! OpenStack: machines by Nova, their networks by Neutron, images by Glance, files by Swift, all behind Keystone's login.
 //!
 //! One [`OpenStack`] serves the whole process. It contacts nobody until it is asked something, so the portal starts
 //! without its cloud; every call ends within its time limit, and a service that hangs costs only what needs it.
@@ -16,6 +16,7 @@ mod names;
 mod neutron;
 mod nova;
 mod session;
+mod swift;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use futures::FutureExt;
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Method, StatusCode};
+use reqwest::{Certificate, Client, ClientBuilder, Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument;
 use url::Url;
 
@@ -59,6 +59,7 @@ pub(super) enum Service {
     Compute,
     Network,
     Image,
+    Objects,
 }
 
 impl Service {
@@ -68,6 +69,7 @@ impl Service {
             Self::Compute => "compute",
             Self::Network => "network",
             Self::Image => "image",
+            Self::Objects => "object-store",
         }
     }
 
@@ -76,6 +78,7 @@ impl Service {
             Self::Compute => "Nova",
             Self::Network => "Neutron",
             Self::Image => "Glance",
+            Self::Objects => "Swift",
         }
     }
 
@@ -84,6 +87,7 @@ impl Service {
             Self::Compute => "v2.1",
             Self::Network => "v2.0",
             Self::Image => "v2",
+            Self::Objects => "v1",
         }
     }
 
@@ -96,18 +100,29 @@ impl Service {
 /// The session; made once, used by all.
 pub(super) struct Session {
     osauth: osauth::Session,
+    /// For bodies of any length: nothing but making a connection has a time limit in it.
+    streams: Client,
     keystone: Keystone,
     limits: Limits,
     /// One for each service, so that one that hangs does not use up the others' places.
     compute: Semaphore,
     network: Semaphore,
     image: Semaphore,
+    objects: Semaphore,
 }
+
+/// Calls to Swift under way at once, bodies not counted: it has a process for each few hundred, not one for all.
+const OBJECT_PLACES: usize = 32;
 
 impl Session {
     /// Contacts nobody.
     pub(super) fn new(credentials: Credentials, settings: &Settings) -> anyhow::Result<Self> {
-        let http = http_client(&credentials, settings)?;
+        let seconds = |seconds: u64| Duration::from_secs(seconds.max(1));
+        // For those who use the session for streams; our own calls end before that.
+        let idle = seconds(settings.request_seconds).saturating_mul(PATIENCE + 1);
+        let http = http_client(&credentials, settings)?.read_timeout(idle);
+        let http = http.build().context("the HTTP client can't be made")?;
+        let streams = http_client(&credentials, settings)?.build().context("the HTTP client can't be made")?;
         let limits = Limits {
             request: Duration::from_secs(settings.request_seconds.max(1)),
             max_bytes: settings.max_response_bytes,
@@ -117,7 +132,8 @@ impl Session {
             .now_or_never()
             .context("the session waited for something")??;
         let places = || Semaphore::new(settings.concurrency.max(1));
-        Ok(Self { osauth, keystone, limits, compute: places(), network: places(), image: places() })
+        let objects = Semaphore::new(OBJECT_PLACES);
+        Ok(Self { osauth, streams, keystone, limits, compute: places(), network: places(), image: places(), objects })
     }
 
     /// The same login and connections for other services of the cloud.
@@ -163,12 +179,35 @@ impl Session {
         self.base(service, self.token().await?.as_ref())
     }
 
-    fn base(&self, service: Service, token: &Token) -> Result<Url, CloudError> {
+    pub(super) fn base(&self, service: Service, token: &Token) -> Result<Url, CloudError> {
         Ok(service.base(token.endpoint(service.kind(), self.credentials())?))
     }
 
-    fn http(&self) -> &Client {
+    pub(super) fn http(&self) -> &Client {
         self.osauth.client().inner()
+    }
+
+    /// For bodies of any length; whoever uses it sees to it that it ends.
+    pub(super) fn streams(&self) -> &Client {
+        &self.streams
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// A token in place of one that was refused.
+    pub(super) async fn token_after(&self, refused: &Token) -> Result<Arc<Token>, CloudError> {
+        self.keystone.token(self.http(), Some(refused.generation)).await
+    }
+
+    /// A place among the requests to a service that are under way; waiting for one has an end.
+    pub(super) async fn place(&self, service: Service) -> Result<SemaphorePermit<'_>, CloudError> {
+        let wait = self.limits.request.saturating_mul(QUEUE_FACTOR);
+        match tokio::time::timeout(wait, self.places(service).acquire()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(CloudError::unavailable(format_args!("too many requests wait for {}", service.name()))),
+        }
     }
 
     fn places(&self, service: Service) -> &Semaphore {
@@ -176,15 +215,14 @@ impl Session {
             Service::Compute => &self.compute,
             Service::Network => &self.network,
             Service::Image => &self.image,
+            Service::Objects => &self.objects,
         }
     }
 }
 
-fn http_client(credentials: &Credentials, settings: &Settings) -> anyhow::Result<Client> {
+fn http_client(credentials: &Credentials, settings: &Settings) -> anyhow::Result<ClientBuilder> {
     let mut client = Client::builder()
         .connect_timeout(Duration::from_secs(settings.connect_seconds.max(1)))
-        // For those who use the session for streams; our own calls end before that.
-        .read_timeout(Duration::from_secs(settings.request_seconds.max(1)).saturating_mul(PATIENCE + 1))
         // Shorter than the 5 s for which Apache, in front of most of these services, keeps a connection.
         .pool_idle_timeout(Duration::from_secs(4))
         // A redirect would carry the token to wherever it leads.
@@ -207,7 +245,7 @@ fn http_client(credentials: &Credentials, settings: &Settings) -> anyhow::Result
         );
         client = client.danger_accept_invalid_certs(true);
     }
-    client.build().context("the HTTP client can't be made")
+    Ok(client)
 }
 
 /// A request to be sent.
@@ -287,11 +325,7 @@ impl Call<'_> {
     async fn once(&self, token: &Token) -> Result<Answer, CloudError> {
         let url = self.url(token)?;
         let service = self.service.name();
-        let wait = self.session.limits.request.saturating_mul(QUEUE_FACTOR);
-        let place = tokio::time::timeout(wait, self.session.places(self.service).acquire()).await;
-        let Ok(Ok(_place)) = place else {
-            return Err(CloudError::unavailable(format_args!("too many requests wait for {service}")));
-        };
+        let _place = self.session.place(self.service).await?;
         let began = Instant::now();
         let mut limits = self.session.limits.clone();
         if self.patient {

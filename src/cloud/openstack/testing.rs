@@ -153,6 +153,14 @@ async fn read(stream: &mut TcpStream) -> Option<Request> {
             return None;
         }
     }
+    // A body that comes in chunks has to come to its end.
+    if headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked") {
+        while !bytes.ends_with(b"0\r\n\r\n") {
+            if stream.read_buf(&mut bytes).await.ok()? == 0 {
+                return None;
+            }
+        }
+    }
     let body = serde_json::from_slice(&bytes[head_end + 4..]).unwrap_or(Value::Null);
     Some(Request { method: first.next()?.to_owned(), target: first.next()?.to_owned(), headers, body })
 }
@@ -209,7 +217,7 @@ pub(super) fn token(address: &str, token: &str, expires: &str) -> Reply {
         "expires_at": expires,
         "project": {"id": "p1", "name": "class"},
         "user": {"id": "u1", "name": "portal"},
-        "catalog": [service("compute", "/compute/v2.1"), service("network", "/network"), service("image", "/image/")],
+        "catalog": [service("compute", "/compute/v2.1"), service("network", "/network"), service("image", "/image/"), service("object-store", "/swift/v1/AUTH_p1")],
     }});
     let headers = vec![("x-subject-token", token.to_owned()), ("content-type", "application/json".to_owned())];
     Reply::Raw(201, headers, body.to_string().into_bytes())

@@ -4,7 +4,9 @@ mod cluster;
 mod compute;
 mod file;
 mod ingress;
+mod objects;
 
 pub use cluster::{ClusterFault, PracticeCluster, Reply, Step};
 pub use compute::{Fault, PracticeCompute};
 pub use ingress::{PracticeIngress, serve};
+pub use objects::{ObjectFault, PracticeObjects};

@@ -23,8 +23,9 @@ impl Driver {
     fn start() -> Self {
         let mut child = Command::new("chromedriver")
             .arg("--port=0")
-            // The browser's own language, in which date fields are typed.
-            .env("LC_ALL", "en_US.UTF-8")
+            // The browser's own language, in which date fields are typed, in a locale that every Debian has: files with
+            // Korean names are uploaded.
+            .env("LC_ALL", "C.UTF-8")
             .env("LANGUAGE", "en")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -41,7 +41,11 @@ impl Answer {
         Self { what, status, headers, bytes }
     }
 
+    /// As text; an archive has none.
     pub fn body(&self) -> String {
+        if self.header("content-type") == "application/zip" {
+            return String::new();
+        }
         String::from_utf8(self.bytes.clone()).unwrap_or_else(|_| panic!("{}: the body is no UTF-8", self.what))
     }
 

@@ -19,9 +19,17 @@ pub struct Route {
 }
 
 impl Route {
-    /// The path with ids in it.
+    /// The path with ids in it, and with the query that it can't do without.
     pub fn path_with(&self, ids: &Ids) -> String {
         let mut path = self.path.to_owned();
+        if self.method == "GET" {
+            path.push_str(match self.path {
+                "/buckets/{bucket}/file" | "/buckets/{bucket}/archive" | "/buckets/{bucket}/objects/delete" => {
+                    "?key=a.txt"
+                }
+                _ => "",
+            });
+        }
         for (name, id) in ids {
             path = path.replace(&format!("{{{name}}}"), id);
         }
@@ -43,7 +51,8 @@ impl Route {
 }
 
 /// The names of ids in paths.
-pub const NAMES: [&str; 4] = ["instance_id", "application_id", "key_id", "template_id"];
+pub const NAMES: [&str; 9] =
+    ["instance_id", "application_id", "key_id", "template_id", "bucket", "link_id", "token", "token_id", "key:.*"];
 
 const PASSWORD: &str = super::person::PASSWORD;
 
@@ -150,6 +159,28 @@ pub fn known(ids: &Ids) -> Vec<Route> {
         (Account, "POST", "/applications/{application_id}/stop", none()),
         (Account, "GET", "/applications/{application_id}/delete", none()),
         (Account, "POST", "/applications/{application_id}/delete", none()),
+        (Account, "GET", "/dashboard/buckets", none()),
+        (Account, "GET", "/buckets", none()),
+        (Account, "POST", "/buckets", words(&[("name", "another-bucket")])),
+        (Account, "GET", "/buckets/new", none()),
+        (Account, "GET", "/buckets/{bucket}", none()),
+        (Account, "GET", "/buckets/{bucket}/delete", none()),
+        (Account, "POST", "/buckets/{bucket}/delete", words(&[("name", &id("bucket"))])),
+        (Account, "POST", "/buckets/{bucket}/folders", words(&[("prefix", ""), ("name", "새 폴더")])),
+        (Account, "GET", "/buckets/{bucket}/file", none()),
+        (Account, "GET", "/buckets/{bucket}/archive", none()),
+        (Account, "POST", "/buckets/{bucket}/move", words(&[("key", "a.txt"), ("to", "b.txt")])),
+        (Account, "GET", "/buckets/{bucket}/links", none()),
+        (Account, "POST", "/buckets/{bucket}/links", words(&[("key", "a.txt"), ("days", "7")])),
+        (Account, "POST", "/buckets/{bucket}/links/{link_id}/delete", none()),
+        (Account, "GET", "/buckets/{bucket}/tools", none()),
+        (Account, "POST", "/buckets/{bucket}/tools", words(&[("days", "7"), ("writes", "1")])),
+        (Account, "POST", "/buckets/{bucket}/tools/{token_id}/delete", none()),
+        (Account, "POST", "/buckets/{bucket}/objects", none()),
+        (Account, "GET", "/buckets/{bucket}/objects/delete", none()),
+        (Account, "POST", "/buckets/{bucket}/objects/delete", words(&[("key", "a.txt"), ("key", "photos/")])),
+        (Account, "GET", "/buckets/{bucket}/objects/{key:.*}", none()),
+        (Public, "GET", "/share/{link_id}/{token}", none()),
         (Admin, "GET", "/admin/cloud", none()),
         (Admin, "GET", "/admin/templates", none()),
         (Admin, "POST", "/admin/templates", template.clone()),
@@ -170,17 +201,39 @@ pub fn known(ids: &Ids) -> Vec<Route> {
     map
 }
 
-/// Somebody with one of each thing: a mini PC and a container that run, a key, and the templates that there are.
+/// Somebody with one of each thing: a mini PC and a container that run, a key, a bucket with files and a link to one of
+/// them, and the templates that there are.
 pub async fn things_of(app: &TestApp, person: &Person) -> Ids {
     let instance = app.running(person, &format!("pc of {}", person.login_id)).await;
     let application = app.running_container(person, &format!("web of {}", person.login_id), "hello:1").await;
     let form = person.get("/profile").await.is(200).attribute(".key-row form", "action").unwrap();
     let key = form.split('/').nth(2).unwrap().to_owned();
-    let template = app.template("Nano");
-    Ids::from([("instance_id", instance), ("application_id", application), ("key_id", key), ("template_id", template)])
+    let bucket = format!("bucket-of-{}", person.login_id);
+    person.make_bucket(&bucket).await;
+    for (name, text) in [("a.txt", "hello"), ("photos/b.png", "no picture"), ("delete", "a file of this name")] {
+        person.put(&bucket, name, text.as_bytes()).await;
+    }
+    let link = person.share(&bucket, "a.txt").await;
+    let link: Vec<&str> = link.rsplit('/').collect();
+    let (token, _) = person.bucket_token(&bucket, true).await;
+    Ids::from([
+        ("instance_id", instance),
+        ("application_id", application),
+        ("key_id", key),
+        ("template_id", app.template("Nano")),
+        ("bucket", bucket),
+        ("key:.*", "a.txt".to_owned()),
+        ("link_id", link[1].to_owned()),
+        ("token", link[0].to_owned()),
+        ("token_id", token),
+    ])
 }
 
 /// Ids of the right form that nobody has.
 pub fn random_ids() -> Ids {
-    NAMES.map(|name| (name, uuid::Uuid::now_v7().to_string())).into()
+    let mut ids: Ids = NAMES.map(|name| (name, uuid::Uuid::now_v7().to_string())).into();
+    ids.insert("bucket", format!("nobody-s-{}", uuid::Uuid::now_v7().simple()));
+    ids.insert("key:.*", "a.txt".to_owned());
+    ids.insert("token", "0".repeat(40));
+    ids
 }

@@ -267,4 +267,93 @@ impl Person {
     pub async fn press(&self, verb: &str, id: &str) -> Answer {
         self.post(&format!("/instances/{id}/{verb}"), &[]).await
     }
+
+    pub async fn make_bucket(&self, name: &str) {
+        self.post("/buckets", &[("name", name)]).await.leads_to("/buckets");
+    }
+
+    /// A form with files as browsers send it: the token, then the files.
+    pub async fn upload_request(&self, path: &str, fields: &[(&str, &str)], files: &[(&str, &[u8])]) -> RequestBuilder {
+        let mut form = vec![("csrf_token".to_owned(), None, self.token().await.into_bytes())];
+        form.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), None, value.as_bytes().to_vec())));
+        form.extend(files.iter().map(|(name, bytes)| ("file".to_owned(), Some((*name).to_owned()), bytes.to_vec())));
+        let (kind, body) = multipart(&form);
+        self.request(Method::POST, path).header("content-type", kind).body(body)
+    }
+
+    pub async fn upload(&self, path: &str, fields: &[(&str, &str)], files: &[(&str, &[u8])]) -> Answer {
+        let request = self.upload_request(path, fields, files).await;
+        self.send(request).await
+    }
+
+    /// Uploads one file as the page's script does, under exactly this name, in the place of what is there.
+    pub async fn try_put(&self, bucket: &str, key: &str, bytes: &[u8], existing: &str) -> Answer {
+        let (kind, body) = multipart(&[("file".to_owned(), Some("file".to_owned()), bytes.to_vec())]);
+        let query = encode(&[("name", key), ("existing", existing)]);
+        let request = self
+            .request(Method::POST, &format!("/buckets/{bucket}/objects?{query}"))
+            .header("x-csrf-token", self.token().await)
+            .header("accept", "application/json")
+            .header("content-type", kind);
+        self.send(request.body(body)).await
+    }
+
+    pub async fn put(&self, bucket: &str, key: &str, bytes: &[u8]) {
+        self.try_put(bucket, key, bytes, "replace").await.is(201);
+    }
+
+    pub async fn download(&self, bucket: &str, key: &str) -> Answer {
+        self.get(&object_path(bucket, key)).await
+    }
+
+    /// Names on a page of a bucket, in order.
+    pub async fn listed(&self, path: &str) -> Vec<String> {
+        self.get(path).await.is(200).attributes("#files .check[name=key]", "value")
+    }
+
+    /// The path of a new link to a file.
+    pub async fn share(&self, bucket: &str, key: &str) -> String {
+        let before = self.links(bucket).await;
+        self.post(&format!("/buckets/{bucket}/links"), &[("key", key), ("days", "7")]).await.is(303);
+        let new = self.links(bucket).await.into_iter().find(|link| !before.contains(link)).unwrap();
+        url::Url::parse(&new).unwrap().path().to_owned()
+    }
+
+    /// A new credential for tools: its id, and what the tool sends.
+    pub async fn bucket_token(&self, bucket: &str, writes: bool) -> (String, String) {
+        let path = format!("/buckets/{bucket}/tools");
+        self.post(&path, &[("days", "1"), if writes { ("writes", "1") } else { ("none", "") }]).await.leads_to(&path);
+        let page = self.get(&path).await.is(200);
+        let id = page.attribute(".links__item", "id").unwrap().trim_start_matches("token-").to_owned();
+        (id, page.said(".links__url code"))
+    }
+
+    pub async fn links(&self, bucket: &str) -> Vec<String> {
+        self.get(&format!("/buckets/{bucket}/links")).await.is(200).texts(".links__url code")
+    }
+}
+
+/// Where an object is downloaded from.
+pub fn object_path(bucket: &str, key: &str) -> String {
+    fast_cloud::buckets::object_path(bucket, key)
+}
+
+/// A body of multipart/form-data and its type, with names written as browsers write them.
+pub fn multipart(parts: &[(String, Option<String>, Vec<u8>)]) -> (String, Vec<u8>) {
+    let boundary = "----fastcloudboundary7MA4YWxk";
+    let mut body = Vec::new();
+    for (name, file, bytes) in parts {
+        body.extend_from_slice(format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"").as_bytes());
+        if let Some(file) = file {
+            let file = file.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A");
+            body.extend_from_slice(
+                format!("; filename=\"{file}\"\r\ncontent-type: application/octet-stream").as_bytes(),
+            );
+        }
+        body.extend_from_slice(b"\r\n\r\n");
+        body.extend_from_slice(bytes);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    (format!("multipart/form-data; boundary={boundary}"), body)
 }

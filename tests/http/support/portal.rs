@@ -13,7 +13,7 @@ use chrono::NaiveDate;
 use fast_cloud::accounts::model::{Account, NewAccount, Role};
 use fast_cloud::accounts::password;
 use fast_cloud::app::{self, App, Clouds};
-use fast_cloud::cloud::practice::{Fault, PracticeCluster, PracticeCompute};
+use fast_cloud::cloud::practice::{Fault, PracticeCluster, PracticeCompute, PracticeObjects};
 use fast_cloud::config::Config;
 use fast_cloud::db::{self, Db};
 use fast_cloud::instance_templates::model::InstanceTemplate;
@@ -94,15 +94,14 @@ pub struct Portal {
 }
 
 impl Portal {
-    fn start(mut config: Config, database: &Database, compute: Arc<PracticeCompute>, cluster: Arc<Gate>) -> Self {
+    fn start(mut config: Config, database: &Database, clouds: Clouds) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         config.server.listen = listener.local_addr().unwrap();
         let base = format!("http://{}", config.server.listen);
         let shared = Shared::load(&mut database.connect()).unwrap();
         let timeout = Duration::from_secs(config.database.timeout_seconds);
         let db = Db::new(&database.url, config.database.pool_size, timeout);
-        let images = Arc::new(PracticeImages::new(&config.registries).unwrap());
-        let app = App::new(config, db, Clouds { compute, cluster, images }, shared);
+        let app = App::new(config, db, clouds, shared);
         let (send, started) = std::sync::mpsc::channel();
         let thread = {
             let app = app.clone();
@@ -134,6 +133,8 @@ pub struct TestApp {
     pub cluster: Arc<PracticeCluster>,
     /// Before the cluster, as the portal sees it.
     pub gate: Arc<Gate>,
+    pub files: PracticeObjects,
+    clouds: Clouds,
     pub database: Database,
     config: Config,
     people: AtomicU32,
@@ -161,13 +162,20 @@ impl TestApp {
         let build = setup.build;
         let cluster = Arc::new(PracticeCluster::new(folder.path(), build / 2).unwrap());
         let gate = Arc::new(Gate::new(cluster.clone()));
+        let files = PracticeObjects::new(&folder.path().join("buckets"), "http://portal.example/buckets").unwrap();
+        let clouds = Clouds {
+            compute: cloud.clone(),
+            cluster: gate.clone(),
+            images: Arc::new(PracticeImages::new(&setup.config.registries).unwrap()),
+            objects: Arc::new(files.clone()),
+        };
         let database = setup.database.unwrap_or_else(Database::new);
         db::migrate(&database.url).unwrap();
         InstanceTemplate::seed(&mut database.connect(), &setup.config.instance_templates).unwrap();
-        let portal = Portal::start(setup.config.clone(), &database, cloud.clone(), gate.clone());
+        let portal = Portal::start(setup.config.clone(), &database, clouds.clone());
         sync::take_catalogue(&portal.app).await.unwrap();
-        let people = AtomicU32::new(0);
-        let mut app = Self { portal, cloud, cluster, gate, database, config: setup.config, people, build, folder };
+        let (config, people) = (setup.config, AtomicU32::new(0));
+        let mut app = Self { portal, cloud, cluster, gate, files, clouds, database, config, people, build, folder };
         if setup.worker {
             app.work();
         }
@@ -191,7 +199,8 @@ impl TestApp {
     /// Each process has watches of its own.
     fn idle_portal(&self) -> Portal {
         let cluster = Arc::new(PracticeCluster::new(self.folder.path(), self.build / 2).unwrap());
-        Portal::start(self.config.clone(), &self.database, self.cloud.clone(), Arc::new(Gate::new(cluster)))
+        let clouds = Clouds { cluster: Arc::new(Gate::new(cluster)), ..self.clouds.clone() };
+        Portal::start(self.config.clone(), &self.database, clouds)
     }
 
     /// Starts the worker; the sync runs where a test says so ([`Self::compare`]).
@@ -219,6 +228,20 @@ impl TestApp {
         self.database
             .sql("UPDATE operations SET run_after = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND WHERE state = 'queued'");
         self.portal.app.work.notify_one();
+    }
+
+    /// Where the files are.
+    pub fn files_dir(&self) -> std::path::PathBuf {
+        self.folder.path().join("buckets")
+    }
+
+    /// Gives an account another limit of files, in MiB.
+    pub fn allow_storage(&self, person: &Person, megabytes: u32) {
+        let login_id = &person.login_id;
+        self.database.sql(&format!(
+            "INSERT INTO account_quotas (account_id, storage_mb) SELECT id, {megabytes} FROM accounts \
+             WHERE login_id = '{login_id}' ON DUPLICATE KEY UPDATE storage_mb = {megabytes}"
+        ));
     }
 
     /// Somebody who is not signed in.

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod container;
+mod gate;
 mod lab;
 mod person;
 mod portal;
@@ -11,6 +12,7 @@ mod stack;
 use std::time::{Duration, Instant};
 
 pub use cluster::{Cluster, run_containers};
+pub use gate::{Gate, SwiftFault};
 pub use lab::{Lab, run};
 pub use person::{Detail, Person};
 pub use portal::{Home, Portal, Setup};

@@ -103,6 +103,30 @@ impl Person {
         also
     }
 
+    /// The cookies as a browser sends them, and the token of its forms, for a tool that does the same.
+    pub fn cookie_header(&self) -> String {
+        self.cookies
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+
+    pub fn token(&self) -> String {
+        self.csrf_token.lock().unwrap().clone()
+    }
+
+    /// A new credential of a bucket, for tools.
+    pub async fn bucket_token(&self, bucket: &str) -> String {
+        let path = format!("/buckets/{bucket}/tools");
+        let page = self.post(&path, &[("days", "1"), ("writes", "1")]).await;
+        assert_eq!((page.status.as_u16(), page.location.as_str()), (303, path.as_str()), "{}", page.text());
+        let html = Html::parse_document(&self.get(&path).await.body);
+        first_text(html.root_element(), ".links__url code")
+    }
+
     async fn send(&self, request: RequestBuilder) -> Result<Page, reqwest::Error> {
         let cookies = self.cookies.lock().unwrap().iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>();
         let answer = request.header(COOKIE, cookies.join("; ")).header("accept-language", "ko").send().await?;

@@ -168,6 +168,27 @@ impl Portal {
         log.lines().filter(|line| line.contains(text)).count()
     }
 
+    /// Looks at the process's memory until it is asked for what it saw.
+    pub fn watch_memory(&self) -> Memory {
+        let status = format!("/proc/{}/status", self.child.lock().unwrap().id());
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let (mut own, mut all) = (0, 0);
+            while let Ok(text) = std::fs::read_to_string(&status) {
+                let kib = |name: &str| -> u64 {
+                    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+                    line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0)
+                };
+                (own, all) = (own.max(kib("RssAnon:")), all.max(kib("VmHWM:")));
+                if ended.recv_timeout(Duration::from_millis(20)).is_ok() {
+                    break;
+                }
+            }
+            (own, all)
+        });
+        Memory { end, thread }
+    }
+
     /// SIGKILL.
     pub fn kill(&self) {
         let mut child = self.child.lock().unwrap();
@@ -193,6 +214,20 @@ impl Portal {
         person.sign_up("/setup", &[("token", token)]).await;
         person.log_in().await;
         person
+    }
+}
+
+/// The most memory that a process had while it was looked at.
+pub struct Memory {
+    end: std::sync::mpsc::Sender<()>,
+    thread: std::thread::JoinHandle<(u64, u64)>,
+}
+
+impl Memory {
+    /// In KiB: what is its own, and with the pages of its file, of which a program that was built for tests has many.
+    pub fn peak(self) -> (u64, u64) {
+        let _ = self.end.send(());
+        self.thread.join().unwrap()
     }
 }
 

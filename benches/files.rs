@@ -1,0 +1,235 @@
+//! Files through the portal against `curl` straight to Swift, in turns in one run: 1 GiB up and down, 1,000 files of
+//! 10 KiB, eight at once on either side; and a page of a folder with 100,000 files against one with ten.
+//!
+//! Needs a Swift (`OS_CLOUD`, `OS_CLIENT_CONFIG_FILE`, as for the portal) and `curl`; without them it says so and ends.
+
+#[path = "support/browser.rs"]
+mod browser;
+#[path = "support/folder.rs"]
+mod folder;
+#[path = "support/resident.rs"]
+mod resident;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context as _, ensure};
+use chrono::TimeDelta;
+use fast_cloud::accounts::model::Account;
+use fast_cloud::app::{self, App, Clouds};
+use fast_cloud::buckets::model::Bucket;
+use fast_cloud::buckets::model::tokens::{Token, secret};
+use fast_cloud::buckets::work;
+use fast_cloud::cloud::objects::{ListQuery, ObjectKey, ObjectStore, PutOrder};
+use fast_cloud::config::{Config, StorageKind};
+use fast_cloud::db::{self, Db};
+use fast_cloud::embedded::Embedded;
+use fast_cloud::settings::Shared;
+use fast_cloud::start;
+use futures::StreamExt;
+
+use self::browser::Browser;
+use self::folder::Folder;
+
+/// Of curl's own throughput and rate.
+const PROMISED: f64 = 0.8;
+const ROUNDS: usize = 5;
+const GIBIBYTE: u64 = 1 << 30;
+const SMALL_FILES: usize = 1000;
+const SMALL: usize = 10 * 1024;
+const AT_ONCE: &str = "8";
+/// Names in the large folder.
+const MANY: usize = 100_000;
+const LOGIN: &str = "bench-student";
+
+/// One side: what comes before a name, and the header that opens it.
+struct Side {
+    name: &'static str,
+    url: String,
+    token: String,
+}
+
+fn curl(side: &Side, arguments: &[&str]) -> anyhow::Result<f64> {
+    let began = Instant::now();
+    let header = format!("X-Auth-Token: {}", side.token);
+    let output = Command::new("curl").args(["-sSf", "-H", &header, "-H", "Expect:"]).args(arguments).output()?;
+    ensure!(output.status.success(), "{}: {}", side.name, String::from_utf8_lossy(&output.stderr));
+    Ok(began.elapsed().as_secs_f64())
+}
+
+/// A list of transfers for `curl --config`.
+fn many(side: &Side, dir: &Path) -> anyhow::Result<PathBuf> {
+    let mut lines = String::new();
+    for number in 0..SMALL_FILES {
+        let name = format!("small-{number}");
+        lines.push_str(&format!(
+            "upload-file = {}\nurl = {}/{name}\noutput = /dev/null\n",
+            dir.join("small").display(),
+            side.url
+        ));
+    }
+    let path = dir.join(format!("list-{}", side.name));
+    std::fs::write(&path, lines)?;
+    Ok(path)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Runs both in turns; the median of how much faster the portal is than curl alone (1: the same).
+fn compare(
+    what: &str,
+    portal: &Side,
+    direct: &Side,
+    run: impl Fn(&Side) -> anyhow::Result<f64>,
+) -> anyhow::Result<f64> {
+    for side in [portal, direct] {
+        run(side)?;
+    }
+    let mut ratios = Vec::new();
+    for round in 1..=ROUNDS {
+        let (ours, theirs) = (run(portal)?, run(direct)?);
+        println!(
+            "{what}, round {round}: portal {ours:.2} s, curl straight to Swift {theirs:.2} s, ratio {:.2}",
+            theirs / ours
+        );
+        ratios.push(theirs / ours);
+    }
+    Ok(median(ratios))
+}
+
+#[actix_web::main]
+async fn main() -> anyhow::Result<()> {
+    if !folder::measures() {
+        return Ok(());
+    }
+    if std::env::var_os("OS_CLOUD").is_none() && std::env::var_os("OS_AUTH_URL").is_none() {
+        println!("skipped: no Swift is named (OS_CLOUD, OS_CLIENT_CONFIG_FILE)");
+        return Ok(());
+    }
+    let folder = Folder::new("files")?;
+    let mut config = Config::defaults()?;
+    start::tracing(&config.log)?;
+    config.data.dir = folder.path().to_owned();
+    config.cloud.storage = StorageKind::Swift;
+    config.quota.storage_mb = 20_000;
+    let embedded = Embedded::start(&config.data.dir)?;
+    db::migrate(&embedded.url)?;
+    let shared = Shared::load(&mut db::connect(&embedded.url)?)?;
+    let db = Db::new(&embedded.url, config.database.pool_size, std::time::Duration::from_secs(3));
+    let containers = start::containers(&config).await?;
+    let start::Infrastructure { compute, objects } = start::infrastructure(&config)?;
+    let clouds = Clouds { compute, cluster: containers.cluster, images: containers.images, objects: objects.clone() };
+    let app = App::new(config, db, clouds, shared.clone());
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = format!("http://{}", listener.local_addr()?);
+    let server = app::serve(app.clone(), listener)?;
+    let handle = server.handle();
+    actix_web::rt::spawn(server);
+
+    let outcome = measure(&app, &shared, &embedded, &folder, &address).await;
+    let bucket = "t-bench-files";
+    empty(objects.as_ref(), bucket).await?;
+    handle.stop(false).await;
+    drop(app);
+    embedded.stop();
+    let kept = outcome?;
+    for (what, ratio) in &kept {
+        println!("{what}: {ratio:.2} of curl's, promised {PROMISED}");
+    }
+    ensure!(kept.iter().all(|(_, ratio)| *ratio >= PROMISED), "a promise was not kept");
+    Ok(())
+}
+
+/// Nothing of it stays in the cloud.
+async fn empty(objects: &dyn ObjectStore, bucket: &str) -> anyhow::Result<()> {
+    loop {
+        let names = objects.list(bucket, &ListQuery { limit: 1000, ..ListQuery::default() }).await?;
+        let names: Vec<String> = names.iter().map(|entry| entry.name().to_owned()).collect();
+        if names.is_empty() {
+            return Ok(objects.remove(bucket).await?);
+        }
+        objects.delete_many(bucket, &names).await?;
+    }
+}
+
+async fn measure(
+    app: &Arc<App>,
+    shared: &Shared,
+    embedded: &Embedded,
+    folder: &Folder,
+    address: &str,
+) -> anyhow::Result<Vec<(&'static str, f64)>> {
+    let mut browser = Browser::open(address)?;
+    browser.sign_up(LOGIN).await?;
+    let mut conn = db::connect(&embedded.url)?;
+    let account = Account::by_login_id(&mut conn, LOGIN)?.context("the account was not made")?.id;
+    let bucket = Bucket::create(&mut conn, account, "t-bench-files", "bench", app.config.quota)
+        .map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
+    ensure!(work::make(app, &bucket).await? == work::Made::Yes, "t-bench-files is there already");
+    let token = Token::create(&mut conn, &bucket, true, TimeDelta::days(1))?.context("no token")?;
+    let direct_url = app.objects.address(&bucket.name).await?;
+    let portal =
+        Side { name: "portal", url: format!("{address}/swift/v1/{}", bucket.name), token: secret(shared, token) };
+    let direct = Side { name: "direct", url: direct_url, token: swift_token()? };
+    let large = folder.path().join("large");
+    std::fs::File::create(&large)?.set_len(GIBIBYTE)?;
+    std::fs::write(folder.path().join("small"), vec![7; SMALL])?;
+
+    let large_path = large.display().to_string();
+    let up = compare("1 GiB up", &portal, &direct, |side| {
+        curl(side, &["-T", &large_path, &format!("{}/large-{}", side.url, side.name), "-o", "/dev/null"])
+    })?;
+    let down = compare("1 GiB down", &portal, &direct, |side| {
+        curl(side, &["-o", "/dev/null", &format!("{}/large-direct", side.url)])
+    })?;
+    let lists = [many(&portal, folder.path())?, many(&direct, folder.path())?].map(|path| path.display().to_string());
+    let small = compare("1,000 files of 10 KiB up", &portal, &direct, |side| {
+        let list = if side.name == "portal" { &lists[0] } else { &lists[1] };
+        curl(side, &["--parallel", "--parallel-max", AT_ONCE, "--config", list])
+    })?;
+    let (now, peak) = resident::resident(std::process::id())?;
+    println!("memory of the process after that: {now:.0} MB, at most {peak:.0} MB");
+    pages(app, &mut browser).await?;
+    Ok(vec![("1 GiB up", up), ("1 GiB down", down), ("1,000 files of 10 KiB up", small)])
+}
+
+/// The login's own token, for curl.
+fn swift_token() -> anyhow::Result<String> {
+    let output = Command::new("openstack").args(["token", "issue", "-f", "value", "-c", "id"]).output()?;
+    ensure!(output.status.success(), "openstack token issue: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+/// A page of a folder with many files against one with ten.
+async fn pages(app: &App, browser: &mut Browser) -> anyhow::Result<()> {
+    let order = PutOrder { content_type: "text/plain".to_owned(), only_if_absent: false };
+    let names = (0..MANY).map(|n| format!("many/{n:06}")).chain((0..10).map(|n| format!("few/{n:06}")));
+    let began = Instant::now();
+    let put = futures::stream::iter(names).map(|name| {
+        let (objects, order) = (app.objects.clone(), order.clone());
+        async move {
+            let key = ObjectKey::parse(name)?;
+            objects.put("t-bench-files", &key, &order, futures::stream::empty().boxed()).await?;
+            anyhow::Ok(())
+        }
+    });
+    let results: Vec<anyhow::Result<()>> = put.buffer_unordered(16).collect().await;
+    results.into_iter().collect::<anyhow::Result<()>>()?;
+    println!("{MANY} files made in {:.0} s", began.elapsed().as_secs_f64());
+    for round in 1..=ROUNDS {
+        let mut took = Vec::new();
+        for folder in ["few", "many"] {
+            let began = Instant::now();
+            browser.get(&format!("/buckets/t-bench-files?prefix={folder}/")).await?;
+            took.push(began.elapsed().as_secs_f64() * 1000.0);
+        }
+        println!("page, round {round}: of ten files {:.0} ms, of {MANY} {:.0} ms", took[0], took[1]);
+    }
+    Ok(())
+}
