@@ -122,7 +122,7 @@ impl Archive {
     /// A name that no program unpacks to another place, and that nothing else in the archive has.
     fn name(&mut self, name: &str) -> String {
         let parts: Vec<&str> = name.split('/').filter(|part| !part.is_empty()).collect();
-        let clean = parts.join("/").replace('\\', "_").replace(':', "_");
+        let clean = parts.join("/").replace(['\\', ':'], "_");
         let clean = if clean.is_empty() { "_".to_owned() } else { clean };
         let mut free = clean.clone();
         let mut number = 2;

@@ -110,7 +110,7 @@ impl<'a> Context<'a> {
 
     pub fn quota(&self, usage: Usage, limit: Quota) -> Vec<QuotaBar> {
         let bar = |kind: &'static str, used: u64, limit: u64, text: String| {
-            let percent = if limit == 0 { 100 } else { (used.saturating_mul(100) / limit).min(100) };
+            let percent = used.saturating_mul(100).checked_div(limit).unwrap_or(100).min(100);
             QuotaBar {
                 kind,
                 name: self.t(&format!("buckets.quota_{kind}")),

@@ -1,5 +1,6 @@
 //! The journeys on a real OpenStack and a real Kubernetes, of `lab/README.md`.
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,20 +38,55 @@ fn portal() -> Portal {
     ])
 }
 
+/// A variable of the lab's Kubernetes.
+fn kubernetes(name: &str) -> String {
+    let variables = std::fs::read_to_string(format!("{}/kubernetes/lab.env", lab_dir())).unwrap();
+    let value = variables.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    value.unwrap_or_else(|| panic!("lab.env has no {name}")).to_owned()
+}
+
+/// What `kubectl` says, as an administrator.
+fn kubectl(arguments: &[&str]) -> Result<String, String> {
+    let mut kubectl = std::process::Command::new(kubernetes("LAB_KUBECTL"));
+    kubectl.args(["--kubeconfig", &kubernetes("LAB_ADMIN_KUBECONFIG")]).args(arguments);
+    let output = kubectl.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+/// Removes the namespaces that a test makes, however it ends: whoever comes next finds the addresses free.
+struct Namespaces {
+    before: BTreeSet<String>,
+}
+
+impl Namespaces {
+    fn all() -> Result<BTreeSet<String>, String> {
+        Ok(kubectl(&["get", "namespaces", "-o", "name"])?.lines().map(str::to_owned).collect())
+    }
+}
+
+impl Drop for Namespaces {
+    fn drop(&mut self) {
+        for made in Self::all().unwrap_or_default().difference(&self.before) {
+            // Nothing may fail while a failed test unwinds.
+            if let Err(error) = kubectl(&["delete", made, "--wait=false"]) {
+                eprintln!("{made} is left behind: {error}");
+            }
+        }
+    }
+}
+
 fn portal_on_kubernetes() -> Portal {
     must_be_up();
-    let variables = std::fs::read_to_string(format!("{}/kubernetes/lab.env", lab_dir())).unwrap();
-    let variable = |name: &str| {
-        let value = variables.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        value.unwrap_or_else(|| panic!("lab.env has no {name}"))
-    };
-    let port = variable("LAB_INGRESS_URL").rsplit(':').next().unwrap();
+    let variable = kubernetes;
+    let ingress = variable("LAB_INGRESS_URL");
+    let port = ingress.rsplit(':').next().unwrap();
     Portal::start(&[
         ("FASTCLOUD_CLOUD__APPLICATIONS", "kubernetes"),
-        ("KUBECONFIG", variable("LAB_KUBECONFIG")),
+        ("KUBECONFIG", &variable("LAB_KUBECONFIG")),
         ("FASTCLOUD_APPLICATIONS__URL_PORT", port),
         ("FASTCLOUD_PRACTICE__INGRESS_LISTEN", ""),
-        ("FASTCLOUD_KUBERNETES__INGRESS_CLASS", variable("LAB_INGRESS_CLASS")),
+        ("FASTCLOUD_KUBERNETES__INGRESS_CLASS", &variable("LAB_INGRESS_CLASS")),
         ("FASTCLOUD_REGISTRIES__MIRRORS", &format!(r#"["docker.io=http://{}"]"#, variable("LAB_REGISTRY"))),
     ])
 }
@@ -93,6 +129,8 @@ async fn the_journey_on_openstack() {
 #[tokio::test]
 #[ignore = "needs the lab"]
 async fn the_journey_on_kubernetes() {
+    must_be_up();
+    let _namespaces = Namespaces { before: Namespaces::all().unwrap() };
     let portal = Arc::new(portal_on_kubernetes());
     let limit = Duration::from_secs(90);
     for (lang, login_id, label) in

@@ -160,7 +160,7 @@ async fn object(
     payload: web::Payload,
 ) -> Result<HttpResponse, Error> {
     let text = percent_decode_str(key).decode_utf8().ok();
-    let key = match text.map(|text| ObjectKey::parse(text)) {
+    let key = match text.map(ObjectKey::parse) {
         Some(Ok(key)) => key,
         Some(Err(problem)) => return Ok(plain(StatusCode::PRECONDITION_FAILED, &problem.to_string())),
         None => return Ok(plain(StatusCode::PRECONDITION_FAILED, "the name is no UTF-8")),

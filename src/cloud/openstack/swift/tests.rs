@@ -119,7 +119,7 @@ async fn a_refused_token_is_renewed_once_but_not_for_a_body() {
 
 #[tokio::test]
 async fn a_store_that_stands_still_is_given_up() {
-    let cloud = Cloud::start(|request| request.target.starts_with(ACCOUNT).then(|| Reply::Hang)).await;
+    let cloud = Cloud::start(|request| request.target.starts_with(ACCOUNT).then_some(Reply::Hang)).await;
     let client = cloud.client(1);
     let began = std::time::Instant::now();
     client.head("c", &key("a")).await.unwrap_err();
