@@ -97,7 +97,21 @@ pub async fn deploy_use_change_and_delete(
         portal.knock(label).await.1.contains("Hello again from").then_some(())
     })
     .await;
+    // Both answer until the rollout has ended; then the old one never does again.
+    page.until_for(limit, "the rollout to end", &mut async || {
+        (page.count(".page__title .status-badge--busy").await == 0).then_some(())
+    })
+    .await;
     page.has(".page__title [data-status]", "data-status", "running").await;
+    page.until_for(limit, "the old version to be silent", &mut async || {
+        for _ in 0..20 {
+            if !portal.knock(label).await.1.contains("Hello again from") {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
     stop.store(true, Ordering::Relaxed);
     let answers = asking.await.unwrap();
     assert!(answers.len() > 20, "{}", answers.len());
