@@ -20,6 +20,7 @@ use crate::cloud::objects::ObjectStore;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
+use crate::live::Hub;
 use crate::registry::ImageSource;
 use crate::session::MysqlStore;
 use crate::settings::Shared;
@@ -47,6 +48,8 @@ pub struct App {
     pub shared: Shared,
     /// Notified when an operation was put into the queue.
     pub work: Notify,
+    /// The pages that are open, and told what changes.
+    pub live: Hub,
     /// Whether the portal stops: what would go on for as long as somebody looks has to end.
     closed: watch::Sender<bool>,
 }
@@ -63,6 +66,7 @@ impl App {
             objects,
             shared,
             work: Notify::new(),
+            live: Hub::new((open_files() / 4).max(64)),
             closed: watch::Sender::new(false),
         })
     }
@@ -79,6 +83,7 @@ impl App {
     /// Ends the streams that browsers keep open, so that the server can stop.
     pub fn close(&self) {
         self.closed.send_replace(true);
+        self.live.close();
     }
 
     /// Waits until [`Self::close`] is called.

@@ -27,6 +27,7 @@ pub mod ids;
 pub mod instance_templates;
 pub mod instances;
 pub mod keys;
+pub mod live;
 pub mod operations;
 pub mod preferences;
 pub mod quotas;

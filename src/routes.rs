@@ -11,6 +11,7 @@ use crate::dashboard::routes as dashboard;
 use crate::instance_templates::routes as templates;
 use crate::instances::routes as instances;
 use crate::keys::routes as keys;
+use crate::live::routes as live;
 use crate::preferences;
 
 /// Who may use a route. The handlers' own extractors see to it; the table says what a test expects of them.
@@ -61,6 +62,7 @@ pub fn table() -> Vec<Entry> {
         Account GET "/dashboard" dashboard::show;
         Account GET "/dashboard/instances" dashboard::instances;
         Account GET "/dashboard/applications" dashboard::applications;
+        Account GET "/live" live::stream;
         Account GET "/profile" accounts::profile;
         Account POST "/profile/name" accounts::rename;
         Account POST "/profile/password" accounts::change_password;

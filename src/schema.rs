@@ -25,14 +25,13 @@ diesel::table! {
         app_memory_mb -> Nullable<Unsigned<Integer>>,
         buckets -> Nullable<Unsigned<Integer>>,
         storage_mb -> Nullable<Unsigned<Integer>>,
+        touched_at -> Datetime,
     }
 }
 
 diesel::table! {
     sessions (key_hash) {
         key_hash -> Binary,
-        other_key -> Nullable<Varbinary>,
-        attempt -> Nullable<Binary>,
         account_id -> Nullable<Binary>,
         state -> Text,
         created_at -> Datetime,
@@ -127,6 +126,7 @@ diesel::table! {
         created_at -> Datetime,
         updated_at -> Datetime,
         deleted_at -> Nullable<Datetime>,
+        touched_at -> Datetime,
     }
 }
 
@@ -211,6 +211,7 @@ diesel::table! {
         created_at -> Datetime,
         updated_at -> Datetime,
         deleted_at -> Nullable<Datetime>,
+        touched_at -> Datetime,
     }
 }
 
@@ -278,6 +279,7 @@ diesel::table! {
         created_at -> Datetime,
         updated_at -> Datetime,
         deleted_at -> Nullable<Datetime>,
+        touched_at -> Datetime,
     }
 }
 
@@ -334,6 +336,7 @@ diesel::table! {
         error -> Nullable<Varchar>,
         created_at -> Datetime,
         ended_at -> Nullable<Datetime>,
+        touched_at -> Datetime,
     }
 }
 

@@ -4,7 +4,7 @@
 //! never revived by a late answer ([`MysqlStore::update`] of a vanished row writes nothing). Loading a session loads
 //! its account with the same query, so that a role taken away or an account switched off counts at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use actix_session::storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError};
 use actix_web::cookie::time::Duration;
@@ -23,6 +23,9 @@ pub const ACCOUNT: &str = "account_id";
 
 /// The entry that [`MysqlStore::load`] adds and never stores: the account as it is now, a [`Loaded`] in JSON.
 pub const LOADED: &str = "loaded_account";
+
+/// Sessions that are asked about in one query.
+const AT_ONCE: usize = 1000;
 
 /// The account of a session as it was when the session was loaded.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -187,6 +190,28 @@ pub fn is_alive(conn: &mut diesel::mysql::MysqlConnection, session: &[u8], accou
         .filter(accounts::id.eq(account))
         .filter(accounts::active.eq(true));
     diesel::select(diesel::dsl::exists(alive)).get_result(conn)
+}
+
+/// Which of these sessions still live, and whose they are, of accounts that may still use them.
+///
+/// # Errors
+/// The database's.
+pub fn alive(
+    conn: &mut diesel::mysql::MysqlConnection,
+    sessions: &[Vec<u8>],
+) -> QueryResult<HashSet<(Vec<u8>, AccountId)>> {
+    let mut alive = HashSet::new();
+    for some in sessions.chunks(AT_ONCE) {
+        let living: Vec<(Vec<u8>, AccountId)> = sessions::table
+            .inner_join(accounts::table)
+            .filter(sessions::key_hash.eq_any(some))
+            .filter(sessions::expires_at.gt(db::now()))
+            .filter(accounts::active.eq(true))
+            .select((sessions::key_hash, accounts::id))
+            .load(conn)?;
+        alive.extend(living);
+    }
+    Ok(alive)
 }
 
 /// Ends every session of an account.

@@ -107,6 +107,7 @@ pub async fn run_once(app: &App) -> anyhow::Result<Summary> {
         })
         .await?;
     if summary.written > 0 {
+        app.live.ring();
         app.work.notify_one();
     }
     Ok(summary)
@@ -205,6 +206,7 @@ pub async fn take(app: &App, seen: Vec<Observed>) -> anyhow::Result<usize> {
     }
     anyhow::ensure!(left.is_empty(), "{} rows were written by others again and again", left.len());
     if count > 0 {
+        app.live.ring();
         app.work.notify_one();
     }
     Ok(count)
@@ -280,6 +282,7 @@ pub async fn look_again(app: &App) -> anyhow::Result<usize> {
         })
         .await?;
     if count > 0 {
+        app.live.ring();
         app.work.notify_one();
     }
     Ok(count)

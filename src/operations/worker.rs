@@ -30,6 +30,7 @@ pub fn spawn(app: Arc<App>, stop: Arc<Notify>, grace: Duration) -> JoinHandle<()
                         let app = app.clone();
                         rt::spawn(async move {
                             run(&app, worker, operation).await;
+                            app.live.ring();
                             drop(slot);
                             app.work.notify_one();
                         });

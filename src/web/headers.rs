@@ -72,7 +72,11 @@ pub async fn page(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let https = request.app_data::<web::Data<App>>().is_some_and(|app| app.config.server.is_https());
+    let (app, asks) = (request.app_data::<web::Data<App>>().cloned(), request.method().is_safe());
     let mut response = next.call(request).await?;
+    if let Some(app) = app.filter(|_| !asks) {
+        app.live.ring();
+    }
     let (seed, shown) = {
         let extensions = response.request().extensions();
         (extensions.get::<csrf::Seed>().cloned(), extensions.get::<NoticeShown>().copied())

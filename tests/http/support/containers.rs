@@ -68,7 +68,7 @@ impl Person {
         let response = self.request(Method::GET, path).send().await.unwrap();
         assert_eq!(response.status(), 200, "{path}");
         assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/event-stream"), "{path}");
-        Following { chunks: response.bytes_stream().boxed(), unread: String::new() }
+        Following::of(response)
     }
 }
 
@@ -101,9 +101,15 @@ impl TestApp {
 pub struct Following {
     chunks: BoxStream<'static, reqwest::Result<bytes::Bytes>>,
     unread: String,
+    /// Of the last event that had one.
+    pub id: String,
 }
 
 impl Following {
+    pub fn of(response: reqwest::Response) -> Self {
+        Self { chunks: response.bytes_stream().boxed(), unread: String::new(), id: String::new() }
+    }
+
     /// The next event: its name and data; None when the stream has ended.
     pub async fn next(&mut self) -> Option<(String, String)> {
         loop {
@@ -116,6 +122,10 @@ impl Following {
                         .to_owned()
                 };
                 let found = (field("event"), field("data"));
+                let id = field("id");
+                if !id.is_empty() {
+                    self.id = id;
+                }
                 self.unread = rest.to_owned();
                 if found.0.is_empty() {
                     continue;

@@ -122,6 +122,7 @@ pub fn known(ids: &Ids) -> Vec<Route> {
         (Account, "GET", "/dashboard", none()),
         (Account, "GET", "/dashboard/instances", none()),
         (Account, "GET", "/dashboard/applications", none()),
+        (Account, "GET", "/live", none()),
         (Account, "GET", "/profile", none()),
         (Account, "POST", "/profile/name", words(&[("name", "새 이름")])),
         (Account, "POST", "/profile/password", passwords),

@@ -1,0 +1,3 @@
+ALTER TABLE applications
+  ADD COLUMN touched_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6),
+  ADD KEY applications_touched (touched_at);
