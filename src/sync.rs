@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::app::App;
 use crate::instances::model::{progress, seen};
-use crate::instances::sync::{Scope, run_once};
+use crate::instances::sync::{Noticed, Scope, look_around, run_once};
 use crate::{accounts, cloud_services, db, operations, session};
 
 mod cluster;
@@ -27,6 +27,7 @@ pub fn spawn(app: Arc<App>, stop: Arc<Notify>) -> JoinHandle<()> {
         tokio::select! {
             () = stopping => {}
             () = machines(&app) => {}
+            () = around(&app) => {}
             () = cluster::look_after(&app) => {}
         }
     })
@@ -41,6 +42,50 @@ async fn machines(app: &Arc<App>) {
         ticks.tick().await;
         tick(app, &mut state).await;
     }
+}
+
+/// How often it is asked what others have changed, while somebody looks.
+const AROUND: Duration = Duration::from_secs(1);
+/// While all is well, that is written down so often only.
+const NEWS: Duration = Duration::from_secs(15);
+
+/// Looks for what other tools change, for ever; only while pages are open.
+async fn around(app: &Arc<App>) {
+    let mut ticks = interval(AROUND);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut noticed = Noticed::default();
+    let (mut failures, mut not_before, mut told) = (0, Instant::now(), None);
+    loop {
+        ticks.tick().await;
+        if !app.live.is_watched() || Instant::now() < not_before {
+            continue;
+        }
+        let asked_at = db::now();
+        match look_around(app, asked_at.and_utc() - OVERLAP, &mut noticed).await {
+            Ok(_) => {
+                let news = failures > 0 || told.is_none_or(|told: Instant| told.elapsed() >= NEWS);
+                failures = 0;
+                if news && answered(app, asked_at).await {
+                    told = Some(Instant::now());
+                }
+            }
+            Err(error) => {
+                failures += 1;
+                not_before = Instant::now() + pause(failures);
+                let error = format!("{error:#}");
+                tracing::warn!(error, failures, "it could not be seen what others change in the cloud");
+            }
+        }
+    }
+}
+
+async fn answered(app: &App, asked_at: chrono::NaiveDateTime) -> bool {
+    let written =
+        app.db.run(move |conn| Ok(cloud_services::answered(conn, cloud_services::COMPUTE, asked_at, None)?)).await;
+    if let Err(error) = &written {
+        tracing::warn!(%error, "that the cloud answers could not be written");
+    }
+    written.is_ok()
 }
 
 /// When what was done last.

@@ -2,7 +2,8 @@
 //!
 //! Level-based: what is written depends on what was seen, never on an earlier event. A full run asks for all machines
 //! of the project, pages of 1,000, and finds what has vanished and what is nobody's; between two of them, while
-//! anything is on its way from one state to another, a run asks for what changed. Rows are read before the cloud is
+//! anything is on its way from one state to another, a run asks for what changed; while somebody looks, it is asked each
+//! second whether another tool changed anything ([`look_around`]). Rows are read before the cloud is
 //! asked, and written only if nobody has written them since ([`seen::write`]).
 
 use std::collections::HashMap;
@@ -72,16 +73,7 @@ pub async fn run_once(app: &App, scope: Scope) -> anyhow::Result<Summary> {
     let summary = app
         .db
         .run_job(move |conn| {
-            let mut summary = Summary { seen, ..Summary::default() };
-            for change in &changes {
-                match seen::write(conn, change) {
-                    Ok(true) => summary.written += 1,
-                    Ok(false) => {}
-                    // One row's failure does not stop the others.
-                    Err(error) if crate::error::is_outage(&error) => return Err(error.into()),
-                    Err(error) => tracing::error!(instance.id = %change.id, %error, "a row could not be written"),
-                }
-            }
+            let mut summary = Summary { seen, written: write_all(conn, &changes)?, ..Summary::default() };
             if full {
                 adopt(conn, portal, &rows, &servers)?;
                 let found = find_strays(conn, portal, &rows, &servers)?;
@@ -96,9 +88,77 @@ pub async fn run_once(app: &App, scope: Scope) -> anyhow::Result<Summary> {
         })
         .await?;
     if summary.written > 0 {
+        app.live.ring();
         app.work.notify_one();
     }
     Ok(summary)
+}
+
+/// How machines that changed lately looked when they were last asked for.
+#[derive(Debug, Default)]
+pub struct Noticed(HashMap<Uuid, Server>);
+
+impl Noticed {
+    /// The machines that look other than before.
+    fn news(&mut self, servers: Vec<Server>) -> Vec<NovaId> {
+        let known = |server: &Server| self.0.get(&server.id) == Some(server);
+        let news = servers.iter().filter(|server| !known(server)).map(|server| NovaId(server.id)).collect();
+        self.0 = servers.into_iter().map(|server| (server.id, server)).collect();
+        news
+    }
+}
+
+/// Whether another tool has changed a machine that nothing was asked of: one small list of what changed since. Only when
+/// a machine in it looks other than before are rows read, and the cloud is asked once more: an answer from before a row
+/// was read is not written over it. Says how many rows were written.
+///
+/// # Errors
+/// When the cloud or the database does not answer. That the cloud does not is written down, so that pages say so.
+pub async fn look_around(app: &App, since: DateTime<Utc>, noticed: &mut Noticed) -> anyhow::Result<usize> {
+    let news = noticed.news(listed(app, since).await?);
+    if news.is_empty() {
+        return Ok(0);
+    }
+    let rows = app.db.run_job(move |conn| Ok(seen::by_nova_ids(conn, &news)?)).await?;
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let servers = explained(app, &rows, listed(app, since).await?).await;
+    let changes = compare(&rows, &servers);
+    if changes.is_empty() {
+        return Ok(0);
+    }
+    let written = app.db.run_job(move |conn| write_all(conn, &changes)).await?;
+    if written > 0 {
+        app.live.ring();
+        app.work.notify_one();
+    }
+    Ok(written)
+}
+
+async fn listed(app: &App, since: DateTime<Utc>) -> anyhow::Result<Vec<Server>> {
+    match app.compute.list(Some(since)).await {
+        Ok(servers) => Ok(servers),
+        Err(error) => {
+            let text = error.to_string();
+            app.db.run(move |conn| Ok(cloud_services::failed(conn, cloud_services::COMPUTE, &text)?)).await?;
+            Err(error.into())
+        }
+    }
+}
+
+/// Writes what nobody was faster than; one row's failure does not stop the others.
+fn write_all(conn: &mut diesel::mysql::MysqlConnection, changes: &[Change]) -> crate::error::Result<usize> {
+    let mut written = 0;
+    for change in changes {
+        match seen::write(conn, change) {
+            Ok(true) => written += 1,
+            Ok(false) => {}
+            Err(error) if crate::error::is_outage(&error) => return Err(error.into()),
+            Err(error) => tracing::error!(instance.id = %change.id, %error, "a row could not be written"),
+        }
+    }
+    Ok(written)
 }
 
 /// Broken machines whose fault is asked for one by one in a run.
@@ -395,6 +455,20 @@ mod tests {
         let mut row = row(Status::Active, None, false);
         row.ip_address = Some("10.0.0.5".to_owned());
         assert_eq!(difference(&row, &server(&row, ServerStatus::Active)), None);
+    }
+
+    #[test]
+    fn only_a_machine_that_looks_other_than_before_is_news() {
+        let (one, other) = (row(Status::Active, None, false), row(Status::Active, None, false));
+        let both = || vec![server(&one, ServerStatus::Active), server(&other, ServerStatus::Active)];
+        let mut noticed = Noticed::default();
+        assert_eq!(noticed.news(both()).len(), 2, "nothing was known before");
+        assert_eq!(noticed.news(both()), []);
+        let mut changed = both();
+        changed[1].status = ServerStatus::Stopping;
+        assert_eq!(noticed.news(changed), [other.nova_id.unwrap()]);
+        assert_eq!(noticed.news(vec![]), [], "what changed long ago is no longer listed");
+        assert_eq!(noticed.news(both()).len(), 2);
     }
 
     #[test]

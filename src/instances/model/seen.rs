@@ -99,6 +99,14 @@ pub fn by_ids(conn: &mut MysqlConnection, ids: &[InstanceId]) -> QueryResult<Vec
     instances::table.filter(instances::id.eq_any(ids)).select((Known::as_select(), instances::deleted_at)).load(conn)
 }
 
+/// Rows of these machines that are not gone.
+///
+/// # Errors
+/// The database's.
+pub fn by_nova_ids(conn: &mut MysqlConnection, ids: &[NovaId]) -> QueryResult<Vec<Known>> {
+    alive().filter(instances::nova_id.eq_any(ids)).select(Known::as_select()).load(conn)
+}
+
 /// Rows on their way from one state to another that the cloud knows of.
 ///
 /// # Errors
