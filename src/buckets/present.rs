@@ -58,6 +58,7 @@ impl<'a> Context<'a> {
     pub fn age(&self) -> Age {
         let interval = i64::try_from(self.app.config.sync.interval_seconds).unwrap_or(60);
         format::age(self.lang, self.service.last_ok_at, self.now, TimeDelta::seconds(interval))
+            .of_service(crate::cloud_services::OBJECTS)
     }
 
     fn status(&self, row: &Bucket) -> (&'static str, String) {

@@ -177,9 +177,9 @@ pub struct ShowPage {
     pub folder_field: Field,
 }
 
-/// `#files` alone.
+/// `#files`, and the line above it that sums it up.
 #[derive(Template)]
-#[template(path = "buckets/_files.html")]
+#[template(path = "buckets/_files_part.html")]
 pub struct FilesFragment {
     pub page: Page,
     pub folder: Folder,

@@ -157,6 +157,8 @@ pub struct Age {
     pub seconds: Option<u32>,
     /// From how many seconds on it is stale.
     pub stale_after: u32,
+    /// The service that was asked, where an open page is told when it answers again; else empty.
+    pub service: &'static str,
 }
 
 impl Age {
@@ -177,7 +179,14 @@ impl Age {
             stale,
             seconds: Some(seconds),
             stale_after,
+            service: "",
         }
+    }
+
+    /// The same, of one of the clouds.
+    #[must_use]
+    pub fn of_service(self, service: &'static str) -> Self {
+        Self { service, ..self }
     }
 
     /// Nothing was checked yet.

@@ -35,6 +35,14 @@
     const { target } = event.detail;
     anchor(target.isConnected ? target : document.getElementById(target.id) ?? document);
   });
+  // Told while the page is open: a service answered so many seconds ago.
+  document.addEventListener("ages", ({ detail }) => {
+    for (const age of document.querySelectorAll("[data-age][data-age-of]")) {
+      const seconds = detail[age.dataset.ageOf];
+      if (seconds !== undefined) born.set(age, Date.now() - seconds * 1000);
+    }
+    tick();
+  });
   document.addEventListener("visibilitychange", tick);
   setInterval(tick, 1000);
 }

@@ -169,7 +169,7 @@
     clearTimeout(soon);
     soon = setTimeout(() => {
       const files = document.getElementById("files");
-      if (files) htmx.ajax("GET", files.dataset.url, { target: "#files", swap: "morph:outerHTML", source: files });
+      if (files) htmx.ajax("GET", files.dataset.url, { target: "#files", swap: "morph:outerHTML", source: files, event: new CustomEvent("refresh") });
     }, 300);
   };
 

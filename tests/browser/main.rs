@@ -12,6 +12,7 @@ mod containers;
 mod journey;
 mod keyboard;
 mod lab;
+mod live;
 mod outage;
 mod preferences;
 mod renting;
