@@ -13,6 +13,7 @@ mod buckets;
 mod containers;
 mod crash;
 mod life;
+mod live;
 mod login;
 mod outage;
 mod quota;
