@@ -1,7 +1,7 @@
 //! What is known of the clouds themselves: whether they answer, since when not, and what they offer. Pages read this
 //! from the database; they never ask a cloud.
 
-use chrono::NaiveDateTime;
+use chrono::{NaiveDateTime, TimeDelta};
 use diesel::mysql::MysqlConnection;
 use diesel::prelude::*;
 
@@ -31,6 +31,14 @@ pub struct CloudService {
     pub seen: u32,
 }
 
+/// A cloud that did not answer once may have been busy; after this long its silence is told.
+const PATIENCE: TimeDelta = TimeDelta::seconds(5);
+
+/// Since when a cloud has not answered, if that is to be told.
+pub fn silent_since(failing_since: Option<NaiveDateTime>, now: NaiveDateTime) -> Option<NaiveDateTime> {
+    failing_since.filter(|since| now - *since >= PATIENCE)
+}
+
 impl CloudService {
     /// What is known of a service; of one never asked, nothing.
     ///
@@ -38,6 +46,11 @@ impl CloudService {
     /// The database's.
     pub fn load(conn: &mut MysqlConnection, name: &str) -> QueryResult<Self> {
         Ok(cloud_services::table.find(name).select(Self::as_select()).first(conn).optional()?.unwrap_or_default())
+    }
+
+    /// See [`silent_since`].
+    pub fn silent_since(&self, now: NaiveDateTime) -> Option<NaiveDateTime> {
+        silent_since(self.failing_since, now)
     }
 
     pub fn is_failing(&self) -> bool {

@@ -26,9 +26,6 @@ pub struct Context<'a> {
     pub service: &'a CloudService,
 }
 
-/// A store that did not answer once may have been busy; after this long its silence is told.
-const PATIENCE: TimeDelta = TimeDelta::seconds(5);
-
 /// A number of things in the reader's language.
 fn count(lang: Lang, key: &str, n: u64) -> String {
     lang.t1(key, "n", format::number(n)).into_owned()
@@ -45,7 +42,7 @@ impl<'a> Context<'a> {
 
     /// Since when the store has not answered, if that is to be told.
     pub fn silent_since(&self) -> Option<NaiveDateTime> {
-        self.service.failing_since.filter(|since| self.now - *since >= PATIENCE)
+        self.service.silent_since(self.now)
     }
 
     fn since(&self) -> String {

@@ -23,9 +23,6 @@ pub struct Context<'a> {
     pub csrf_token: &'a str,
 }
 
-/// A cloud that did not answer once may have been busy; after this long its silence is told.
-const PATIENCE: TimeDelta = TimeDelta::seconds(5);
-
 impl<'a> Context<'a> {
     pub fn new(lang: Lang, app: &'a App, service: &'a CloudService, csrf_token: &'a str) -> Self {
         Self { lang, now: db::now(), app, service, csrf_token }
@@ -37,7 +34,7 @@ impl<'a> Context<'a> {
 
     /// Since when the cloud has not answered, if that is to be told.
     pub fn silent_since(&self) -> Option<NaiveDateTime> {
-        self.service.failing_since.filter(|since| self.now - *since >= PATIENCE)
+        self.service.silent_since(self.now)
     }
 
     pub fn age(&self) -> Age {

@@ -63,7 +63,7 @@ impl Topics {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     pub at: NaiveDateTime,
-    /// A bit a service, in the order of [`model::SERVICES`].
+    /// Two bits a service, in the order of [`model::SERVICES`]: whether it fails, and whether for so long that it is told.
     pub failing: u8,
 }
 

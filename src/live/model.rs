@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Binary, Datetime, Nullable, Text};
 
 use super::{Cursor, Topics};
-use crate::cloud_services::{APPLICATIONS, COMPUTE, OBJECTS};
+use crate::cloud_services::{APPLICATIONS, COMPUTE, OBJECTS, silent_since};
 use crate::db;
 use crate::ids::AccountId;
 
@@ -152,9 +152,11 @@ pub fn moment(conn: &mut MysqlConnection) -> QueryResult<Moment> {
     // Ages are by our own clock: so are the times.
     let now = db::now();
     let age = |at: NaiveDateTime| u32::try_from((now - at).num_seconds().max(0)).unwrap_or(u32::MAX);
-    let failing = |name: &str| of(name).is_some_and(|row| row.failing_since.is_some());
+    let failing = |name: &str| of(name)?.failing_since;
+    let silent = |name: &str| silent_since(failing(name), now);
+    let bits = SERVICES.map(|name| [failing(name), silent(name)].map(|since| u8::from(since.is_some())));
     Ok(Moment {
-        cursor: Cursor { at, failing: SERVICES.iter().rev().fold(0, |bits, name| bits << 1 | u8::from(failing(name))) },
+        cursor: Cursor { at, failing: bits.as_flattened().iter().fold(0, |all, bit| all << 1 | bit) },
         ages: SERVICES.map(|name| of(name)?.last_ok_at.map(age)),
     })
 }

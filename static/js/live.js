@@ -34,8 +34,10 @@
   // Asking.
 
   const wanted = new Set();
-  // When a part was asked for last; what failed counts as never.
+  // When a part was asked for last: with the page, at first; what failed counts as never.
   const asked = new Map();
+  const begun = Date.now();
+  const age = (region) => Date.now() - (asked.get(region.id) ?? begun);
 
   // A choice that somebody is making is left alone, until it is made.
   const isBusy = (region) => region.matches(".htmx-request") || region.querySelector(".htmx-request, .check:checked");
@@ -43,14 +45,14 @@
   const ask = (region) => {
     const event = new CustomEvent("refresh");
     if (region.hasAttribute("hx-get")) htmx.trigger(region, "refresh");
-    else htmx.ajax("GET", region.dataset.url, { source: region, target: `#${region.id}`, swap: "morph:outerHTML", event });
+    else htmx.ajax("GET", region.dataset.url, { source: region, target: `#${region.id}`, swap: "morph:outerHTML", event }).catch(() => {});
   };
 
   const work = () => {
     if (document.hidden) return;
     for (const id of [...wanted]) {
       const region = document.getElementById(id);
-      if (region && (isBusy(region) || Date.now() - (asked.get(id) ?? 0) < REST)) continue;
+      if (region && (isBusy(region) || age(region) < REST)) continue;
       wanted.delete(id);
       if (region) ask(region);
     }
@@ -72,13 +74,13 @@
     if (!region || event.defaultPrevented) return;
     // What comes by its hx-trigger's clock has no event.
     const byClock = !event.detail.requestConfig.triggeringEvent;
-    if (byClock && isLive() && Date.now() - (asked.get(region.id) ?? 0) < LONGEST) event.preventDefault();
+    if (byClock && isLive() && age(region) < LONGEST) event.preventDefault();
     else asked.set(region.id, Date.now());
   });
   document.addEventListener("htmx:afterRequest", (event) => {
     const region = part(event);
     if (!region || event.detail.successful || event.detail.xhr?.status === 404) return;
-    asked.delete(region.id);
+    asked.set(region.id, 0);
     // Broken off by what the person did, or failed: it is still to be asked for.
     if (isLive()) after(region.id, 2_000, () => want(region));
   });

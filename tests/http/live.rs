@@ -139,6 +139,19 @@ async fn a_cloud_that_fails_and_answers_again_is_told_to_everybody() {
 }
 
 #[actix_web::test]
+async fn a_cloud_that_stays_silent_is_told_once_more_when_pages_say_so() {
+    let app = TestApp::new().await;
+    let student = app.student().await;
+    app.running(&student, "lab-1").await;
+    let mut stream = watch(&student).await;
+    app.database.sql("UPDATE cloud_services SET failing_since = UTC_TIMESTAMP(6) WHERE name = 'compute'");
+    for _ in 0..2 {
+        assert!(told(&mut stream, "clouds").await.contains(&"clouds".to_owned()));
+    }
+    assert!(student.get("/instances").await.main().contains("부터 확인되지 않아요"));
+}
+
+#[actix_web::test]
 async fn what_one_process_writes_is_told_by_the_other() {
     let app = TestApp::new().await;
     let student = app.student().await;

@@ -61,12 +61,9 @@ impl Tab {
 
     /// Since when it shows this.
     async fn shows(&mut self, status: &str) -> Instant {
-        let waited =
-            tokio::time::timeout(Duration::from_secs(60), self.shown.wait_for(|shown| shown.0 == status)).await;
-        match waited {
-            Ok(shown) => shown.expect("the stream goes on").1,
-            Err(_) => panic!("a minute later it shows {:?}, not {status}", self.shown.borrow().0),
-        }
+        let shown = self.shown.wait_for(|shown| shown.0 == status);
+        let shown = tokio::time::timeout(Duration::from_secs(60), shown).await;
+        shown.unwrap_or_else(|_| panic!("a minute later it does not show {status}")).expect("the stream goes on").1
     }
 }
 
@@ -108,17 +105,22 @@ async fn what_is_done_to_a_machine_elsewhere_is_on_the_pages_soon() {
             let (action, nova, wanted) =
                 if number % 2 == 0 { ("os-stop", "SHUTOFF", "stopped") } else { ("os-start", "ACTIVE", "active") };
             lab.students.action(&detail.cloud_id, action).await;
+            // The last time at which it was not so yet: the delay is at most what is reported.
             let mut known = Instant::now();
             until(nova, 60, async || {
                 let server = lab.students.server(&detail.cloud_id).await.unwrap();
+                if server.status == nova {
+                    return Ok(());
+                }
                 known = Instant::now();
-                if server.status == nova { Ok(()) } else { Err(server.status) }
+                Err(server.status)
             })
             .await;
             for tab in &mut tabs {
                 delays.push(tab.shows(wanted).await.saturating_duration_since(known));
             }
         }
+        drop(tabs);
         report("a machine stopped and started with Nova's own API", delays);
         person.press(&id, "delete").await;
         person.gone(&id, 60).await;
@@ -148,18 +150,22 @@ async fn what_is_done_to_a_container_elsewhere_is_on_the_pages_soon() {
             let (replicas, wanted) = if number % 2 == 0 { (0, "stopped") } else { (1, "running") };
             let scale = format!("--replicas={replicas}");
             cluster.kubectl(&["-n", &namespace, "scale", "deployment", &deployment, &scale]).await.unwrap();
+            // The last time at which it was not so yet: the delay is at most what is reported.
             let mut known = Instant::now();
             until("scaled", 60, async || {
                 let seen = cluster.get(&["deployment", "-n", &namespace, &deployment]).await;
-                let ready = seen["status"]["readyReplicas"].as_u64().unwrap_or(0);
+                if seen["status"]["readyReplicas"].as_u64().unwrap_or(0) == replicas {
+                    return Ok(());
+                }
                 known = Instant::now();
-                if ready == replicas { Ok(()) } else { Err(seen["status"].to_string()) }
+                Err(seen["status"].to_string())
             })
             .await;
             for tab in &mut tabs {
                 delays.push(tab.shows(wanted).await.saturating_duration_since(known));
             }
         }
+        drop(tabs);
         report("a Deployment scaled with kubectl", delays);
         person.press_container(&id, "delete", &[]).await;
         person.container_gone(&id, 90).await;
