@@ -33,7 +33,7 @@ const PNG: &[u8] = &[
 ];
 
 /// Drops files and folders on the page, as from another window.
-async fn drop_on(page: &Page, paths: &[PathBuf]) {
+pub async fn drop_on(page: &Page, paths: &[PathBuf]) {
     let files: Vec<&str> = paths.iter().map(|path| path.to_str().unwrap()).collect();
     for kind in ["dragEnter", "dragOver", "drop"] {
         let data = json!({ "items": [], "files": files, "dragOperationsMask": 1 });
