@@ -352,7 +352,7 @@ async fn screenshots_of_files() {
         crate::buckets::drop_on(page, &[desk.path().join("사진")]).await;
         page.see("//div[@id='files']//tr[.//input[@value='사진/']]").await;
         page.fill_keys("#upload-file", &file("backup.zip")).await;
-        page.see(".tray__item[data-status=error]").await;
+        page.see(".tray__item[data-status=failed]").await;
         take(page, "bucket-uploads", WIDE, "light").await;
         take(page, "bucket-uploads-dark", WIDE, "dark").await;
         take(page, "bucket-uploads-phone", PHONE, "light").await;
