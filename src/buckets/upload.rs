@@ -31,8 +31,9 @@ use crate::cloud::objects::{
 use crate::error::Error;
 use crate::ids::UploadId;
 
-/// Pieces that wait for the store, of at most 64 KiB each.
-const PIECES: usize = 4;
+/// Pieces that wait beyond the one that is being taken. A piece is what a connection was read ahead, up to 128 KiB and as
+/// much again of unused room: with four of them, twenty uploads at once took 35 MB.
+const PIECES: usize = 1;
 /// Who sends nothing for this long has left.
 const SILENCE: Duration = Duration::from_secs(60);
 /// How often an upload says that it is alive.
@@ -383,7 +384,8 @@ async fn send(
     most: u64,
     meter: &mut Meter,
 ) -> Result<(u64, String, bool), Failure> {
-    let (mut to_store, body) = mpsc::channel::<Result<Bytes, CloudError>>(PIECES);
+    // The store's connection has a buffer of its own.
+    let (mut to_store, body) = mpsc::channel::<Result<Bytes, CloudError>>(0);
     let stored = app.objects.put(container, key, put, body.boxed());
     let feed = async move {
         let (mut bytes, mut sum) = (0_u64, Md5::new());

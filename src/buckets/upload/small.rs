@@ -17,7 +17,7 @@ use crate::buckets::model::uploading::Refusal;
 use crate::cloud::CloudError;
 use crate::cloud::objects::{ObjectKey, PutOrder};
 
-/// Bytes that are held in memory: no more than the pieces of any other upload.
+/// Bytes that are held in memory: less than the pieces of any other upload.
 pub(super) const MOST: u64 = 64 << 10;
 
 /// What has come.
