@@ -1,7 +1,9 @@
 //! Files through the portal against `curl` straight to Swift, in turns in one run: 1 GiB up and down, 1,000 files of
-//! 10 KiB, eight at once on either side; and a page of a folder with 100,000 files against one with ten.
+//! 10 KiB under new names, eight at once on either side; and a page of a folder with 100,000 files against one with ten.
 //!
-//! Needs a Swift (`OS_CLOUD`, `OS_CLIENT_CONFIG_FILE`, as for the portal) and `curl`; without them it says so and ends.
+//! Needs the lab's Swift (`lab/up openstack`; `OS_CLOUD`, `OS_CLIENT_CONFIG_FILE` as for the portal), `curl` and
+//! `openstack`; where no cloud is named it says so and ends. Each part ends after [`ROUNDS`], or with the round in which
+//! [`PART`] is over.
 
 #[path = "support/browser.rs"]
 mod browser;
@@ -12,9 +14,8 @@ mod resident;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use chrono::TimeDelta;
@@ -23,13 +24,13 @@ use fast_cloud::app::{self, App, Clouds};
 use fast_cloud::buckets::model::Bucket;
 use fast_cloud::buckets::model::tokens::{Token, secret};
 use fast_cloud::buckets::work;
-use fast_cloud::cloud::objects::{ListQuery, ObjectKey, ObjectStore, PutOrder};
+use fast_cloud::cloud::objects::{ListQuery, ObjectStore};
 use fast_cloud::config::{Config, StorageKind};
 use fast_cloud::db::{self, Db};
 use fast_cloud::embedded::Embedded;
 use fast_cloud::settings::Shared;
 use fast_cloud::start;
-use futures::StreamExt;
+use tokio::process::Command;
 
 use self::browser::Browser;
 use self::folder::Folder;
@@ -37,12 +38,16 @@ use self::folder::Folder;
 /// Of curl's own throughput and rate.
 const PROMISED: f64 = 0.8;
 const ROUNDS: usize = 5;
+const PART: Duration = Duration::from_secs(120);
 const GIBIBYTE: u64 = 1 << 30;
 const SMALL_FILES: usize = 1000;
 const SMALL: usize = 10 * 1024;
 const AT_ONCE: &str = "8";
-/// Names in the large folder.
-const MANY: usize = 100_000;
+/// Names in the folders that are looked at.
+const MANY: &str = "100000";
+const FEW: &str = "10";
+/// How often a page is looked at.
+const LOOKS: usize = 21;
 const LOGIN: &str = "bench-student";
 
 /// One side: what comes before a name, and the header that opens it.
@@ -52,19 +57,20 @@ struct Side {
     token: String,
 }
 
-fn curl(side: &Side, arguments: &[&str]) -> anyhow::Result<f64> {
+/// Seconds that it takes. The portal's own runtime goes on meanwhile.
+async fn curl(side: &Side, arguments: &[&str]) -> anyhow::Result<f64> {
     let began = Instant::now();
     let header = format!("X-Auth-Token: {}", side.token);
-    let output = Command::new("curl").args(["-sSf", "-H", &header, "-H", "Expect:"]).args(arguments).output()?;
+    let output = Command::new("curl").args(["-sSf", "-H", &header, "-H", "Expect:"]).args(arguments).output().await?;
     ensure!(output.status.success(), "{}: {}", side.name, String::from_utf8_lossy(&output.stderr));
     Ok(began.elapsed().as_secs_f64())
 }
 
 /// A list of transfers for `curl --config`.
-fn many(side: &Side, dir: &Path) -> anyhow::Result<PathBuf> {
+fn many(side: &Side, round: usize, dir: &Path) -> anyhow::Result<PathBuf> {
     let mut lines = String::new();
     for number in 0..SMALL_FILES {
-        let name = format!("small-{number}");
+        let name = format!("small-{}-{round}-{number}", side.name);
         lines.push_str(&format!(
             "upload-file = {}\nurl = {}/{name}\noutput = /dev/null\n",
             dir.join("small").display(),
@@ -82,23 +88,26 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// Runs both in turns; the median of how much faster the portal is than curl alone (1: the same).
-fn compare(
+async fn compare(
     what: &str,
     portal: &Side,
     direct: &Side,
-    run: impl Fn(&Side) -> anyhow::Result<f64>,
+    run: impl AsyncFn(&Side, usize) -> anyhow::Result<f64>,
 ) -> anyhow::Result<f64> {
     for side in [portal, direct] {
-        run(side)?;
+        run(side, 0).await?;
     }
-    let mut ratios = Vec::new();
+    let (mut ratios, began) = (Vec::new(), Instant::now());
     for round in 1..=ROUNDS {
-        let (ours, theirs) = (run(portal)?, run(direct)?);
+        let (ours, theirs) = (run(portal, round).await?, run(direct, round).await?);
         println!(
             "{what}, round {round}: portal {ours:.2} s, curl straight to Swift {theirs:.2} s, ratio {:.2}",
             theirs / ours
         );
         ratios.push(theirs / ours);
+        if began.elapsed() > PART {
+            break;
+        }
     }
     Ok(median(ratios))
 }
@@ -132,9 +141,9 @@ async fn main() -> anyhow::Result<()> {
     let handle = server.handle();
     actix_web::rt::spawn(server);
 
-    let outcome = measure(&app, &shared, &embedded, &folder, &address).await;
-    let bucket = "t-bench-files";
-    empty(objects.as_ref(), bucket).await?;
+    let bucket = format!("t-bench-files-{}", std::process::id());
+    let outcome = measure(&app, &shared, &embedded, &folder, &address, &bucket).await;
+    empty(objects.as_ref(), &bucket).await?;
     handle.stop(false).await;
     drop(app);
     embedded.stop();
@@ -164,72 +173,75 @@ async fn measure(
     embedded: &Embedded,
     folder: &Folder,
     address: &str,
+    name: &str,
 ) -> anyhow::Result<Vec<(&'static str, f64)>> {
     let mut browser = Browser::open(address)?;
     browser.sign_up(LOGIN).await?;
     let mut conn = db::connect(&embedded.url)?;
     let account = Account::by_login_id(&mut conn, LOGIN)?.context("the account was not made")?.id;
-    let bucket = Bucket::create(&mut conn, account, "t-bench-files", "bench", app.config.quota)
+    let bucket = Bucket::create(&mut conn, account, name, "bench", app.config.quota)
         .map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
-    ensure!(work::make(app, &bucket).await? == work::Made::Yes, "t-bench-files is there already");
+    ensure!(work::make(app, &bucket).await? == work::Made::Yes, "{name} is there already");
     let token = Token::create(&mut conn, &bucket, true, TimeDelta::days(1))?.context("no token")?;
     let direct_url = app.objects.address(&bucket.name).await?;
     let portal =
         Side { name: "portal", url: format!("{address}/swift/v1/{}", bucket.name), token: secret(shared, token) };
-    let direct = Side { name: "direct", url: direct_url, token: swift_token()? };
+    let direct = Side { name: "direct", url: direct_url, token: swift_token().await? };
     let large = folder.path().join("large");
     std::fs::File::create(&large)?.set_len(GIBIBYTE)?;
     std::fs::write(folder.path().join("small"), vec![7; SMALL])?;
 
     let large_path = large.display().to_string();
-    let up = compare("1 GiB up", &portal, &direct, |side| {
-        curl(side, &["-T", &large_path, &format!("{}/large-{}", side.url, side.name), "-o", "/dev/null"])
-    })?;
-    let down = compare("1 GiB down", &portal, &direct, |side| {
-        curl(side, &["-o", "/dev/null", &format!("{}/large-direct", side.url)])
-    })?;
-    let lists = [many(&portal, folder.path())?, many(&direct, folder.path())?].map(|path| path.display().to_string());
-    let small = compare("1,000 files of 10 KiB up", &portal, &direct, |side| {
-        let list = if side.name == "portal" { &lists[0] } else { &lists[1] };
-        curl(side, &["--parallel", "--parallel-max", AT_ONCE, "--config", list])
-    })?;
+    let up = compare("1 GiB up", &portal, &direct, async |side, _| {
+        curl(side, &["-T", &large_path, &format!("{}/large-{}", side.url, side.name), "-o", "/dev/null"]).await
+    })
+    .await?;
+    let down = compare("1 GiB down", &portal, &direct, async |side, _| {
+        curl(side, &["-o", "/dev/null", &format!("{}/large-direct", side.url)]).await
+    })
+    .await?;
+    let small = compare("1,000 files of 10 KiB up", &portal, &direct, async |side, round| {
+        let list = many(side, round, folder.path())?.display().to_string();
+        curl(side, &["--parallel", "--parallel-max", AT_ONCE, "--config", &list]).await
+    })
+    .await?;
     let (now, peak) = resident::resident(std::process::id())?;
     println!("memory of the process after that: {now:.0} MB, at most {peak:.0} MB");
-    pages(app, &mut browser).await?;
+    pages(&direct.url, name, &mut browser).await?;
     Ok(vec![("1 GiB up", up), ("1 GiB down", down), ("1,000 files of 10 KiB up", small)])
 }
 
 /// The login's own token, for curl.
-fn swift_token() -> anyhow::Result<String> {
-    let output = Command::new("openstack").args(["token", "issue", "-f", "value", "-c", "id"]).output()?;
+async fn swift_token() -> anyhow::Result<String> {
+    let output = Command::new("openstack").args(["token", "issue", "-f", "value", "-c", "id"]).output().await?;
     ensure!(output.status.success(), "openstack token issue: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 /// A page of a folder with many files against one with ten.
-async fn pages(app: &App, browser: &mut Browser) -> anyhow::Result<()> {
-    let order = PutOrder { content_type: "text/plain".to_owned(), only_if_absent: false };
-    let names = (0..MANY).map(|n| format!("many/{n:06}")).chain((0..10).map(|n| format!("few/{n:06}")));
-    let began = Instant::now();
-    let put = futures::stream::iter(names).map(|name| {
-        let (objects, order) = (app.objects.clone(), order.clone());
-        async move {
-            let key = ObjectKey::parse(name)?;
-            objects.put("t-bench-files", &key, &order, futures::stream::empty().boxed()).await?;
-            anyhow::Ok(())
-        }
-    });
-    let results: Vec<anyhow::Result<()>> = put.buffer_unordered(16).collect().await;
-    results.into_iter().collect::<anyhow::Result<()>>()?;
-    println!("{MANY} files made in {:.0} s", began.elapsed().as_secs_f64());
-    for round in 1..=ROUNDS {
-        let mut took = Vec::new();
-        for folder in ["few", "many"] {
+async fn pages(url: &str, bucket: &str, browser: &mut Browser) -> anyhow::Result<()> {
+    let account = url.rsplit('/').nth(1).context("an address without an account")?;
+    for (folder, count) in [("few", FEW), ("many", MANY)] {
+        list(&[account, bucket, &format!("{folder}/"), count]).await?;
+    }
+    let mut took = [Vec::new(), Vec::new()];
+    for _ in 0..LOOKS {
+        for (folder, took) in ["few", "many"].into_iter().zip(&mut took) {
             let began = Instant::now();
-            browser.get(&format!("/buckets/t-bench-files?prefix={folder}/")).await?;
+            browser.get(&format!("/buckets/{bucket}?prefix={folder}/")).await?;
             took.push(began.elapsed().as_secs_f64() * 1000.0);
         }
-        println!("page, round {round}: of ten files {:.0} ms, of {MANY} {:.0} ms", took[0], took[1]);
     }
+    let [few, many] = took.map(median);
+    println!("page of a folder of {FEW} files {few:.0} ms, of {MANY} {many:.0} ms (medians of {LOOKS})");
+    list(&[account, bucket, "many/", MANY, "--gone"]).await?;
+    list(&[account, bucket, "few/", FEW, "--gone"]).await
+}
+
+/// Names in the listing alone.
+async fn list(arguments: &[&str]) -> anyhow::Result<()> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/openstack/list-objects");
+    let output = Command::new(script).args(arguments).output().await?;
+    ensure!(output.status.success(), "list-objects: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }

@@ -64,11 +64,13 @@ E
 }
 
 swift_setup() {                             # the rings: where the one device of each kind is
-  local s port
+  local s port power
   for s in account container object; do
     port=SWIFT_${s^^}_PORT
+    # the updater starts a process for each partition of containers, every few seconds
+    power=4; [ $s != container ] || power=1
     rm -f /etc/swift/$s.{builder,ring.gz}
-    swift-ring-builder /etc/swift/$s.builder create 4 1 0
+    swift-ring-builder /etc/swift/$s.builder create $power 1 0
     swift-ring-builder /etc/swift/$s.builder add r1z1-"$IP":"${!port}"/d1 1
     swift-ring-builder /etc/swift/$s.builder rebalance
   done

@@ -291,22 +291,26 @@ impl<'a> Context<'a> {
     pub fn link(&self, bucket: &str, link: &ShareLink) -> Option<Link> {
         let key = link.key()?;
         let zone = self.app.config.server.time_zone;
-        let hours = (link.expires_at - self.now).num_hours().max(0);
-        let expires = if hours >= 48 {
-            self.lang.t1("buckets.links.expires_days", "n", hours / 24)
-        } else {
-            self.lang.t1("buckets.links.expires_hours", "n", hours + 1)
-        };
         Some(Link {
             id: link.id.to_string(),
             file_href: file_path(bucket, key.as_str()),
             key: key.as_str().to_owned(),
             url: format!("{}{}", self.app.config.server.public_url(), link.path(&self.app.shared)),
-            expires: expires.into_owned(),
+            expires: time_left(self.lang, link.expires_at, self.now),
             expires_at: format::full(link.expires_at, zone),
             used: count(self.lang, "buckets.links.used", link.downloads),
             revoke_url: format!("/buckets/{bucket}/links/{}/delete", link.id),
         })
+    }
+}
+
+/// "7일 남음", within two days "24시간 남음": rounded up, so that a link of seven days begins with seven.
+pub fn time_left(lang: Lang, end: NaiveDateTime, now: NaiveDateTime) -> String {
+    let hours = ((end - now).num_minutes().max(0) + 59) / 60;
+    if hours > 48 {
+        lang.t1("buckets.links.expires_days", "n", (hours + 23) / 24).into_owned()
+    } else {
+        lang.t1("buckets.links.expires_hours", "n", hours.max(1)).into_owned()
     }
 }
 
@@ -319,4 +323,18 @@ pub fn listing_path(bucket: &str, prefix: &str, search: &str, sort: Sort, marker
         .map(|(name, value)| format!("{name}={}", in_query(value)))
         .collect();
     if query.is_empty() { bucket_path(bucket) } else { format!("/buckets/{bucket}?{}", query.join("&")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_of_seven_days_begins_with_seven() {
+        let now = db::now();
+        let left = |minutes| time_left(Lang::Ko, now + TimeDelta::minutes(minutes), now);
+        let day = 24 * 60;
+        assert_eq!([7 * day, 7 * day - 1, 6 * day].map(left), ["7일 남음", "7일 남음", "6일 남음"]);
+        assert_eq!([2 * day, day, 1, -5].map(left), ["48시간 남음", "24시간 남음", "1시간 남음", "1시간 남음"]);
+    }
 }

@@ -9,6 +9,8 @@
 //! What may be larger than the store takes in one piece is written in segments, put together by a manifest at the end.
 //! Until then a row says whose segments they are: of a process that dies, [`super::sync`] sweeps them.
 
+mod small;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,8 +31,9 @@ use crate::cloud::objects::{
 use crate::error::Error;
 use crate::ids::UploadId;
 
-/// Pieces that wait for the store, of at most 64 KiB each.
-const PIECES: usize = 4;
+/// Pieces that wait beyond the one that is being taken. A piece is what a connection was read ahead, up to 128 KiB and as
+/// much again of unused room: with four of them, twenty uploads at once took 35 MB.
+const PIECES: usize = 1;
 /// Who sends nothing for this long has left.
 const SILENCE: Duration = Duration::from_secs(60);
 /// How often an upload says that it is alive.
@@ -52,6 +55,33 @@ pub enum Existing {
     Replace,
 }
 
+/// How many bytes will come, as the sender says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Announced {
+    #[default]
+    Nothing,
+    /// A form has some bytes around its files, and may have several.
+    AtMost(u64),
+    Exactly(u64),
+}
+
+impl Announced {
+    fn most(self) -> Option<u64> {
+        match self {
+            Self::Nothing => None,
+            Self::AtMost(bytes) | Self::Exactly(bytes) => Some(bytes),
+        }
+    }
+
+    /// What is left when so many bytes have come, if that is known.
+    fn rest(self, come: u64) -> Option<u64> {
+        match self {
+            Self::Exactly(bytes) => Some(bytes.saturating_sub(come)),
+            Self::Nothing | Self::AtMost(_) => None,
+        }
+    }
+}
+
 /// What is to be uploaded.
 #[derive(Debug, Clone)]
 pub struct Order {
@@ -59,8 +89,7 @@ pub struct Order {
     pub key: ObjectKey,
     pub existing: Existing,
     pub content_type: String,
-    /// At most so many bytes will come, as the sender says. None: it does not say.
-    pub declared: Option<u64>,
+    pub announced: Announced,
     /// What the sender calls this upload, so that its next try takes the place of this one. Empty: nothing.
     pub attempt: String,
 }
@@ -152,12 +181,16 @@ struct Written {
 }
 
 async fn carry(app: &Arc<App>, order: &Order, incoming: mpsc::Receiver<Piece>) -> Result<Stored, Failure> {
-    let in_segments = order.declared.is_none_or(|bytes| bytes > app.config.buckets.large_file());
-    if let (Some(declared), Some(most)) = (order.declared, app.config.buckets.max_file())
+    let announced = order.announced.most();
+    let in_segments = announced.is_none_or(|bytes| bytes > app.config.buckets.large_file());
+    if let (Some(bytes), Some(most)) = (announced, app.config.buckets.max_file())
         // A form has some bytes around its file.
-        && declared > most.saturating_add(1 << 20)
+        && bytes > most.saturating_add(1 << 20)
     {
         return Err(Failure::TooLarge);
+    }
+    if announced.is_some_and(|bytes| bytes <= small::MOST) && !in_segments {
+        return small::carry(app, order, incoming).await;
     }
     let place = reserve(app, order, in_segments).await?;
     let mut meter = Meter::new(app, order, &place, incoming);
@@ -200,7 +233,7 @@ async fn find(app: &App, order: &Order, key: &ObjectKey) -> Result<Option<Object
 /// Finds the name, and writes down that it is being uploaded. The name is claimed first and looked at then: what another
 /// upload has written under it is there to be seen.
 async fn reserve(app: &Arc<App>, order: &Order, in_segments: bool) -> Result<Place, Failure> {
-    let wanted = order.declared.unwrap_or(FIRST_GRANT).min(MOST_GRANTED);
+    let wanted = order.announced.most().unwrap_or(FIRST_GRANT).min(MOST_GRANTED);
     let mut key = order.key.clone();
     for number in 2..NAMES {
         match claim(app, order, &key, in_segments, wanted).await? {
@@ -247,12 +280,12 @@ struct Meter {
     incoming: mpsc::Receiver<Piece>,
     /// What did not fit into the last segment.
     rest: Option<Bytes>,
-    /// Bytes that may still be declared to come.
-    declared: Option<u64>,
+    announced: Option<u64>,
     granted: u64,
     counted: u64,
     renewed: Instant,
-    md5: Md5,
+    /// Of all segments together; of a file in one piece the store's request has it.
+    md5: Option<Md5>,
 }
 
 impl Meter {
@@ -263,11 +296,11 @@ impl Meter {
             id: place.id,
             incoming,
             rest: None,
-            declared: order.declared,
+            announced: order.announced.most(),
             granted: place.granted,
             counted: 0,
             renewed: Instant::now(),
-            md5: Md5::new(),
+            md5: place.in_segments.then(Md5::new),
         }
     }
 
@@ -292,7 +325,9 @@ impl Meter {
             Some(Piece::End) => Ok(None),
             Some(Piece::Bytes(bytes)) => {
                 self.count(bytes.len() as u64).await?;
-                self.md5.update(&bytes);
+                if let Some(md5) = &mut self.md5 {
+                    md5.update(&bytes);
+                }
                 Ok(Some(bytes))
             }
         }
@@ -305,8 +340,8 @@ impl Meter {
         }
         while self.counted > self.granted {
             let lacking = self.counted - self.granted;
-            let more = match self.declared {
-                Some(declared) => declared.saturating_sub(self.granted),
+            let more = match self.announced {
+                Some(announced) => announced.saturating_sub(self.granted),
                 None => self.granted.max(FIRST_GRANT),
             };
             if self.grant(more.clamp(lacking, lacking.max(MOST_GRANTED))).await? == 0 {
@@ -338,10 +373,6 @@ impl Meter {
         }
         Ok(())
     }
-
-    fn sum(&self) -> String {
-        hex::encode(self.md5.clone().finalize())
-    }
 }
 
 /// Sends at most `most` bytes to the store as one object; says how many there were, their sum, and whether more come.
@@ -353,7 +384,8 @@ async fn send(
     most: u64,
     meter: &mut Meter,
 ) -> Result<(u64, String, bool), Failure> {
-    let (mut to_store, body) = mpsc::channel::<Result<Bytes, CloudError>>(PIECES);
+    // The store's connection has a buffer of its own.
+    let (mut to_store, body) = mpsc::channel::<Result<Bytes, CloudError>>(0);
     let stored = app.objects.put(container, key, put, body.boxed());
     let feed = async move {
         let (mut bytes, mut sum) = (0_u64, Md5::new());
@@ -418,7 +450,11 @@ async fn both(
 }
 
 async fn in_one(app: &App, order: &Order, place: &Place, meter: &mut Meter) -> Result<Written, Failure> {
-    let put = PutOrder { content_type: order.content_type.clone(), only_if_absent: order.existing == Existing::Keep };
+    let put = PutOrder {
+        content_type: order.content_type.clone(),
+        length: order.announced.rest(0),
+        only_if_absent: order.existing == Existing::Keep,
+    };
     let (bytes, md5, _) = send(app, &order.bucket.name, &place.key, &put, u64::MAX, meter).await.map_err(clash)?;
     Ok(Written { bytes, md5, large: false })
 }
@@ -435,12 +471,16 @@ async fn in_pieces(app: &App, order: &Order, place: &Place, meter: &mut Meter) -
     let container = segments_container(order.bucket.id);
     let mark = Mark { portal: app.shared.portal, bucket: order.bucket.id };
     app.objects.create(&container, mark).await?;
-    let put = PutOrder { content_type: order.content_type.clone(), only_if_absent: false };
+    let most = app.config.buckets.segment();
     let mut segments: Vec<Segment> = Vec::new();
+    let mut written = 0;
     loop {
+        let length = order.announced.rest(written).map(|rest| rest.min(most));
+        let put = PutOrder { content_type: order.content_type.clone(), length, only_if_absent: false };
         let name = segment_name(place.id, u32::try_from(segments.len()).unwrap_or(u32::MAX));
         let key = ObjectKey::parse(name.clone()).map_err(|error| Failure::Database(Error::internal(error)))?;
-        let (bytes, etag, more) = send(app, &container, &key, &put, app.config.buckets.segment(), meter).await?;
+        let (bytes, etag, more) = send(app, &container, &key, &put, most, meter).await?;
+        written += bytes;
         if bytes > 0 || segments.is_empty() {
             segments.push(Segment { name, bytes, etag });
         } else {
@@ -454,7 +494,7 @@ async fn in_pieces(app: &App, order: &Order, place: &Place, meter: &mut Meter) -
             return Err(Failure::TooLarge);
         }
     }
-    let (bytes, md5) = (segments.iter().map(|segment| segment.bytes).sum(), meter.sum());
+    let (bytes, md5) = (written, meter.md5.take().map(|md5| hex::encode(md5.finalize())).unwrap_or_default());
     let absent = order.existing == Existing::Keep;
     if let [only] = segments.as_slice() {
         let key = ObjectKey::parse(only.name.clone()).map_err(|error| Failure::Database(Error::internal(error)))?;
@@ -464,7 +504,7 @@ async fn in_pieces(app: &App, order: &Order, place: &Place, meter: &mut Meter) -
     }
     let mut sum = Md5::new();
     segments.iter().for_each(|segment| sum.update(segment.etag.as_bytes()));
-    let put = PutOrder { content_type: order.content_type.clone(), only_if_absent: absent };
+    let put = PutOrder { content_type: order.content_type.clone(), length: None, only_if_absent: absent };
     let manifest = ManifestOrder { put, container, segments, upload: place.id };
     let etag = app.objects.put_manifest(&order.bucket.name, &place.key, &manifest).await;
     fail_point!("upload_manifest");

@@ -209,9 +209,11 @@ pub struct ObjectInfo {
 }
 
 /// How an object is written.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct PutOrder {
     pub content_type: String,
+    /// Bytes that come, if that is known. A body that has others is refused.
+    pub length: Option<u64>,
     /// Refuse (with [`CloudError::Conflict`]) when there is one of this name.
     pub only_if_absent: bool,
 }
@@ -263,6 +265,8 @@ pub struct Download {
     pub etag: String,
     pub content_type: String,
     pub modified: Option<DateTime<Utc>>,
+    /// Made of segments: the etag is no MD5 of the bytes.
+    pub large: bool,
     pub body: ByteStream,
 }
 

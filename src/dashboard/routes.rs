@@ -74,10 +74,15 @@ impl Overview {
         let mut quota = machines.quota(self.machines.usage, self.limit);
         quota.extend(containers.quota(self.containers.usage, self.limit));
         quota.extend(self.files(reader).quota(self.files, self.limit));
+        let start = self.machines.total == 0 && self.containers.total == 0 && self.files.buckets == 0;
+        if start {
+            // Who has nothing yet is told what there is to have; the rest stands on each form.
+            quota.retain(|bar| matches!(bar.kind, "instances" | "applications" | "storage"));
+        }
         Summary {
             headline: headline(reader.lang, name, self.machines, self.containers, silent),
             quota,
-            start: self.machines.total == 0 && self.containers.total == 0 && self.files.buckets == 0,
+            start,
             refresh_seconds: machines.refresh(false),
         }
     }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fast_cloud::web::page::Lang;
+use md5::{Digest, Md5};
 use tokio::process::Command;
 
+use crate::buckets;
 use crate::containers::deploy_use_change_and_delete;
 use crate::journey::{rent_use_and_delete, sign_up};
 use crate::support::{Browser, Portal, browse_for};
@@ -144,6 +146,73 @@ async fn the_journey_on_kubernetes() {
             let banner = page.text(".banner").await;
             assert!(banner.contains(&*lang.t("layout.banner_machines")), "containers are real here: {banner}");
             deploy_use_change_and_delete(page, &portal, lang, (label, label), "response:200", limit).await;
+        })
+        .await;
+    }
+}
+
+fn portal_on_swift() -> Portal {
+    must_be_up();
+    Portal::start(&[
+        ("FASTCLOUD_CLOUD__STORAGE", "swift"),
+        ("OS_CLIENT_CONFIG_FILE", &format!("{}/openstack/clouds.yaml", lab_dir())),
+        ("OS_CLOUD", "fastcloud"),
+    ])
+}
+
+/// What the `swift` command prints, on the lab's own Swift.
+async fn swift(arguments: &[&str]) -> Vec<u8> {
+    let script = format!(". {}/openstack/openrc; exec swift --auth-version 3 \"$@\"", lab_dir());
+    let output = Command::new("sh").args(["-c", &script, "swift"]).args(arguments).output().await.unwrap();
+    assert!(output.status.success(), "swift {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// Empties and deletes a container, however a test ends.
+struct Container(String);
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let script = format!(". {}/openstack/openrc; exec swift --auth-version 3 delete \"$1\"", lab_dir());
+        // What the test has deleted itself is not there any more.
+        let _ = std::process::Command::new("sh").args(["-c", &script, "swift", &self.0]).output();
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn the_journey_on_swift() {
+    let portal = portal_on_swift();
+    let desk = buckets::desk();
+    for (lang, login_id, bucket) in
+        [(Lang::Ko, "lab.filer", "t-lab-journey-ko"), (Lang::En, "lab.keeper", "t-lab-journey-en")]
+    {
+        let _container = Container(bucket.to_owned());
+        browse_for(&portal, Browser::KOREAN, Duration::from_secs(300), async |page| {
+            page.goto("/").await;
+            page.choose_language(lang).await;
+            page.join(login_id, "하늘").await;
+            let banner = page.text(".banner").await;
+            assert!(!banner.contains(&*lang.t("layout.banner_files")), "files are real here: {banner}");
+            buckets::journey(page, lang, bucket, desk.path()).await;
+            // Without any of the portal's code: the same names, and the same bytes.
+            let listed = String::from_utf8(swift(&["list", bucket]).await).unwrap();
+            let names: BTreeSet<&str> = listed.lines().collect();
+            let stored = [
+                ("big.bin", "big.bin"),
+                ("사진/소풍.png", "사진/소풍.png"),
+                ("사진/더/메모.txt", "사진/더/메모.txt"),
+                ("정리/report.txt", "보고서 (최종).txt"),
+            ];
+            assert_eq!(names, stored.iter().map(|(name, _)| *name).collect());
+            for (name, source) in stored {
+                let bytes = std::fs::read(desk.path().join(source)).unwrap();
+                assert!(swift(&["download", bucket, name, "-o", "-"]).await == bytes, "{name} differs");
+                let stat = String::from_utf8(swift(&["stat", bucket, name]).await).unwrap();
+                let md5 = hex::encode(Md5::digest(&bytes));
+                assert!(stat.contains(&md5), "{name} has not the MD5 {md5}: {stat}");
+            }
+            buckets::remove(page, bucket).await;
         })
         .await;
     }

@@ -315,3 +315,73 @@ async fn screenshots_of_containers() {
     })
     .await;
 }
+
+#[tokio::test]
+#[ignore = "writes docs/screenshots"]
+async fn screenshots_of_files() {
+    let portal = Portal::start(&[("FASTCLOUD_QUOTA__STORAGE_MB", "40"), ("FASTCLOUD_SYNC__INTERVAL_SECONDS", "2")]);
+    let desk = crate::buckets::desk();
+    browse_for(&portal, Browser::KOREAN, Duration::from_secs(200), async |page| {
+        page.join("haneul-files", "김하늘").await;
+        page.goto("/buckets").await;
+        take(page, "buckets-empty", WIDE, "light").await;
+        for name in ["hackathon-team7", "os-homework"] {
+            page.goto("/buckets/new").await;
+            page.fill("#name", name).await;
+            page.click("#bucket-form button.btn--primary").await;
+            page.at("/buckets").await;
+            page.has(&format!("#bucket-{name} .status-badge"), "data-status", "active").await;
+        }
+        page.goto("/buckets/new").await;
+        page.fill("#name", "os-homework").await;
+        page.click("#bucket-form button.btn--primary").await;
+        page.see("#name-error").await;
+        take(page, "bucket-new-taken", WIDE, "light").await;
+        page.goto("/buckets/hackathon-team7").await;
+        take(page, "bucket-empty", WIDE, "light").await;
+        take(page, "bucket-empty-phone", PHONE, "dark").await;
+        page.size(WIDE.0, WIDE.1).await;
+        let large = desk.path().join("demo.mp4");
+        std::fs::write(&large, vec![1; 20_000_000]).unwrap();
+        let over = desk.path().join("backup.zip");
+        std::fs::write(&over, vec![2; 30_000_000]).unwrap();
+        let file = |name: &str| desk.path().join(name).to_str().unwrap().to_owned();
+        page.fill_keys("#upload-file", &["data.csv", "demo.mp4", "보고서 (최종).txt"].map(file).join("\n")).await;
+        page.see("//div[@id='files']//tr[.//input[@value='demo.mp4']]").await;
+        page.see("//div[@id='files']//tr[.//input[@value='보고서 (최종).txt']]").await;
+        crate::buckets::drop_on(page, &[desk.path().join("사진")]).await;
+        page.see("//div[@id='files']//tr[.//input[@value='사진/']]").await;
+        page.fill_keys("#upload-file", &file("backup.zip")).await;
+        page.see(".tray__item[data-status=failed]").await;
+        take(page, "bucket-uploads", WIDE, "light").await;
+        take(page, "bucket-uploads-dark", WIDE, "dark").await;
+        take(page, "bucket-uploads-phone", PHONE, "light").await;
+        page.size(WIDE.0, WIDE.1).await;
+        page.goto("/buckets/hackathon-team7").await;
+        page.click("#files tbody .check").await;
+        take(page, "bucket", WIDE, "light").await;
+        page.goto("/buckets").await;
+        take(page, "buckets", WIDE, "light").await;
+        take(page, "buckets-phone-dark", PHONE, "dark").await;
+        page.goto("/buckets/hackathon-team7/file?key=%EB%B3%B4%EA%B3%A0%EC%84%9C%20(%EC%B5%9C%EC%A2%85).txt").await;
+        page.press(&Lang::Ko.t("buckets.links.create")).await;
+        page.see(".links__item").await;
+        take(page, "file", WIDE, "light").await;
+        take(page, "file-phone-dark", PHONE, "dark").await;
+        page.size(WIDE.0, WIDE.1).await;
+        page.goto("/buckets/hackathon-team7/tools").await;
+        page.click("//form//button[contains(@class,'btn--primary')]").await;
+        page.see(".links__item").await;
+        take(page, "bucket-tools", WIDE, "light").await;
+        page.choose_language(Lang::En).await;
+        page.goto("/buckets/hackathon-team7").await;
+        take(page, "bucket-en-dark", WIDE, "dark").await;
+        page.size(WIDE.0, WIDE.1).await;
+        page.choose_language(Lang::Ko).await;
+        page.goto("/buckets").await;
+        page.click("#bucket-hackathon-team7-delete").await;
+        page.see("dialog[open] input[name=name]").await;
+        take(page, "bucket-delete", WIDE, "light").await;
+    })
+    .await;
+}

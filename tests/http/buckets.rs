@@ -251,7 +251,7 @@ async fn the_sync_measures_and_says_when_the_store_is_silent() {
     assert_eq!((row("bytes"), row("objects")), ("5".to_owned(), "1".to_owned()), "counted at once");
     // Something changed behind our back: measured when nothing was changed through us for a while.
     let key = fast_cloud::cloud::objects::ObjectKey::parse("b.txt").unwrap();
-    let order = fast_cloud::cloud::objects::PutOrder { content_type: "text/plain".to_owned(), only_if_absent: false };
+    let order = fast_cloud::cloud::objects::PutOrder { content_type: "text/plain".to_owned(), ..Default::default() };
     let body = Box::pin(futures::stream::iter([Ok(bytes::Bytes::from_static(b"1234567890"))]));
     app.files.put("measured", &key, &order, body).await.unwrap();
     app.database.sql("UPDATE buckets SET changed_at = UTC_TIMESTAMP(6) - INTERVAL 1 HOUR");

@@ -9,7 +9,8 @@ use tokio::process::Command;
 
 use crate::support::{Gate, Home, Lab, Person, Portal, STUDENTS, Setup, SwiftFault, Watch, run, until};
 
-/// The portal may use so much memory, whatever is uploaded, in KiB.
+/// The portal may use so much memory of its own, whatever is uploaded, in KiB. Pages of the program's file that the
+/// system keeps are not counted: built for tests it has nearly twice as many as a release, which stays below this with them.
 const MEMORY: u64 = 64 * 1024;
 
 fn setup(clouds_yaml: &Path) -> Setup {
@@ -209,6 +210,82 @@ async fn files_are_the_same_on_both_sides() {
     .await;
 }
 
+/// Runs what stands on a page, as a person in this folder would.
+async fn in_terminal(home: &Home, commands: &str) -> String {
+    let mut command = Command::new("bash");
+    command.args(["-euo", "pipefail", "-c", commands]).current_dir(home.path());
+    command.env("PATH", "/usr/bin:/bin").env("HOME", home.path()).env_remove("PYTHONPATH");
+    let output = command.output().await.unwrap();
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{commands}: {text}");
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn the_commands_of_the_page_work() {
+    with_swift(async |lab| {
+        let home = Home::new();
+        // The photo is a large file: tools have to be told that its etag is not its MD5.
+        let setup = setup(&lab.clouds_yaml())
+            .set("FASTCLOUD_BUCKETS__LARGE_FILE_MB", "2")
+            .set("FASTCLOUD_BUCKETS__SEGMENT_MB", "1");
+        let portal = setup.start(&home).await;
+        let person = portal.person("tooled").await;
+        let bucket = make(lab, &person, "tools").await;
+        let secret = person.bucket_token(&bucket).await;
+        let commands = person.codes(&format!("/buckets/{bucket}/tools"), ".copy__text").await;
+        let [export, curl_up, curl_down, curl_list, rclone, swift_up, swift_list] = commands.as_slice() else {
+            panic!("other commands than these: {commands:?}")
+        };
+        assert_eq!(*export, format!("export TOKEN={secret}"));
+        let type_in = async |command: &str| in_terminal(&home, &format!("{export}\n{command}")).await;
+
+        let photo = sparse(&home, "photo.jpg", 5);
+        let sum = md5(&photo).await;
+        type_in(curl_up).await;
+        std::fs::remove_file(&photo).unwrap();
+        type_in(curl_down).await;
+        assert_eq!(md5(&photo).await, sum);
+        assert!(type_in(curl_list).await.starts_with("photo.jpg\n"));
+
+        let file = |name: &str, text: &str| std::fs::write(home.path().join("my-folder").join(name), text).unwrap();
+        std::fs::create_dir_all(home.path().join("my-folder/더")).unwrap();
+        file("더/a b.txt", "one");
+        file("c.txt", "two");
+        // Again, with nothing new; with a file that was only touched; with one that was changed.
+        type_in(rclone).await;
+        type_in(rclone).await;
+        file("c.txt", "two");
+        file("더/a b.txt", "three");
+        let said = type_in(&format!("{rclone} -v")).await;
+        assert!(said.contains("a b.txt: Copied (replaced existing)") && !said.contains("c.txt: Copied"), "{said}");
+        assert_eq!(objects(lab, &home, &bucket).await, ["c.txt", "photo.jpg", "더/a b.txt"]);
+        let (there, here) = (format!("my-folder :swift:{bucket}"), format!(":swift:{bucket} back"));
+        type_in(&rclone.replacen(&there, &here, 1)).await;
+        assert_eq!(md5(&home.path().join("back/photo.jpg")).await, sum);
+        assert_eq!(std::fs::read_to_string(home.path().join("back/더/a b.txt")).unwrap(), "three");
+        // As the page's hint says.
+        type_in(&rclone.replacen("copy", "sync", 1)).await;
+        assert_eq!(objects(lab, &home, &bucket).await, ["c.txt", "더/a b.txt"]);
+        assert!(type_in(&rclone.replacen("copy --checksum my-folder", "ls", 1)).await.contains("5 더/a b.txt"));
+
+        type_in(swift_up).await;
+        let names = ["c.txt", "my-folder/c.txt", "my-folder/더/a b.txt", "더/a b.txt"];
+        assert_eq!(objects(lab, &home, &bucket).await, names);
+        assert_eq!(type_in(swift_list).await.lines().collect::<Vec<_>>(), names);
+        type_in(curl_up).await;
+        std::fs::remove_file(&photo).unwrap();
+        type_in(&swift_list.replacen(&format!("list {bucket}"), &format!("download {bucket} photo.jpg"), 1)).await;
+        assert_eq!(md5(&photo).await, sum, "swift downloads a large file");
+        type_in(&swift_list.replacen(&format!("list {bucket}"), &format!("delete {bucket} photo.jpg"), 1)).await;
+        assert_eq!(objects(lab, &home, &bucket).await, names);
+        remove(&person, &bucket).await;
+        assert!(segments(lab, &home).await.is_empty());
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the lab"]
 async fn a_file_of_six_gigabytes_takes_little_memory() {
@@ -301,9 +378,10 @@ async fn killed_at_half_leaves_nothing() {
             assert_eq!(objects(lab, &home, &bucket).await, ["small.bin"]);
         }
         // The portal.
-        let small_child = half_way(&person, &portal, &small, "small.bin", 0).await;
-        let child = half_way(&person, &portal, &large, "large.bin", 5).await;
+        let mut child = half_way(&person, &portal, &large, "large.bin", 4).await;
         assert!(!segments(lab, &home).await.is_empty(), "it was at its segments");
+        let small_child = half_way(&person, &portal, &small, "small.bin", 1).await;
+        assert!(child.try_wait().unwrap().is_none(), "half of it is still to come");
         portal.kill();
         drop((child, small_child));
         drop(portal);

@@ -326,7 +326,7 @@ pub async fn create_folder(
 }
 
 async fn make_folder(reader: &Reader, bucket: &Bucket, key: &ObjectKey) -> std::result::Result<(), CloudError> {
-    let order = PutOrder { content_type: "application/directory".to_owned(), only_if_absent: true };
+    let order = PutOrder { content_type: "application/directory".to_owned(), length: Some(0), only_if_absent: true };
     let nothing = Box::pin(futures::stream::empty());
     reader.app.objects.put(&bucket.name, key, &order, nothing).await?;
     let id = bucket.id;

@@ -30,6 +30,8 @@ use crate::web::respond::{html, notice, see_other, with_status};
 
 /// What a file that somebody stored may do in a browser: nothing.
 const CSP: &str = "sandbox; default-src 'none'";
+/// Tools compare a file's MD5 with its etag, unless this is said.
+pub(super) const LARGE: (&str, &str) = ("x-static-large-object", "True");
 /// Files that are asked for at once.
 const AT_ONCE: usize = 8;
 
@@ -106,7 +108,7 @@ pub(super) async fn send(
         return Ok(head(&store.head(container, key).await?, request, key));
     }
     let download = store.get(container, key, &query_of(request)).await?;
-    let Download { kind, length, etag, content_type, modified, body } = download;
+    let Download { kind, length, etag, content_type, modified, large, body } = download;
     let (status, range) = match kind {
         DownloadKind::Whole => (StatusCode::OK, None),
         DownloadKind::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
@@ -115,6 +117,9 @@ pub(super) async fn send(
         DownloadKind::NotSatisfiable(range) => (StatusCode::RANGE_NOT_SATISFIABLE, range),
     };
     let mut response = begin(status, key, &etag, modified);
+    if large {
+        response.insert_header(LARGE);
+    }
     if let Some(range) = range {
         response.insert_header((header::CONTENT_RANGE, range));
     }
@@ -135,6 +140,9 @@ fn head(info: &ObjectInfo, request: &HttpRequest, key: &ObjectKey) -> HttpRespon
     }
     let mut response = begin(StatusCode::OK, key, &info.etag, info.modified);
     response.insert_header((header::CONTENT_TYPE, info.content_type.clone()));
+    if info.large {
+        response.insert_header(LARGE);
+    }
     let nothing = futures::stream::empty::<std::result::Result<web::Bytes, CloudError>>();
     response.body(BoxBody::new(SizedStream::new(info.bytes, nothing)))
 }

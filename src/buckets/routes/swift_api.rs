@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::buckets::kinds;
 use crate::buckets::model::Bucket;
 use crate::buckets::model::tokens::Token;
-use crate::buckets::upload::{self, Existing, Failure, Order, Piece, Stored};
+use crate::buckets::upload::{self, Announced, Existing, Failure, Order, Piece, Stored};
 use crate::cloud::CloudError;
 use crate::cloud::objects::{Entry, ListQuery, MAX_LISTING, ObjectKey};
 use crate::error::Error;
@@ -166,6 +166,9 @@ async fn object(
         None => return Ok(plain(StatusCode::PRECONDITION_FAILED, "the name is no UTF-8")),
     };
     match method {
+        "GET" if request.query_string().contains("multipart-manifest=get") => {
+            manifest(app, request, bucket, &key).await
+        }
         "GET" | "HEAD" => objects::send(app.objects.as_ref(), request, &bucket.name, &key).await,
         "DELETE" => {
             app.objects.head(&bucket.name, &key).await?;
@@ -181,6 +184,19 @@ async fn object(
     }
 }
 
+/// Which segments a large file has: none that a tool could delete, they are the portal's and go with the file.
+async fn manifest(
+    app: &web::Data<App>,
+    request: &HttpRequest,
+    bucket: &Bucket,
+    key: &ObjectKey,
+) -> Result<HttpResponse, Error> {
+    if app.objects.head(&bucket.name, key).await?.large {
+        return Ok(HttpResponse::Ok().insert_header(objects::LARGE).json(json!([])));
+    }
+    objects::send(app.objects.as_ref(), request, &bucket.name, key).await
+}
+
 async fn put(
     app: &web::Data<App>,
     request: &HttpRequest,
@@ -194,7 +210,9 @@ async fn put(
         content_type: kinds::content_type(key.as_str()),
         key: key.clone(),
         existing: Existing::Replace,
-        declared: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+        announced: text(header::CONTENT_LENGTH)
+            .and_then(|length| length.parse().ok())
+            .map_or(Announced::Nothing, Announced::Exactly),
         attempt: String::new(),
     };
     let stored = match hand_over(&mut payload, upload::start(app.clone().into_inner(), order)).await {

@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 
 use super::{load_usable, swift_api};
 use crate::buckets::model::tokens::{Token, secret};
+use crate::buckets::present::time_left;
 use crate::buckets::views::{TokenLine, ToolsPage};
 use crate::db;
 use crate::error::{Error, Result};
@@ -24,25 +25,17 @@ pub async fn index(reader: Reader, account: CurrentAccount, path: web::Path<Stri
     let id = bucket.id;
     let tokens = reader.app.db.run(move |conn| Ok(Token::list(conn, id)?)).await?;
     let (lang, now, zone) = (reader.lang, db::now(), reader.app.config.server.time_zone);
-    let line = |token: &Token| {
-        let hours = (token.expires_at - now).num_hours().max(0);
-        let expires = if hours >= 48 {
-            lang.t1("buckets.links.expires_days", "n", hours / 24)
-        } else {
-            lang.t1("buckets.links.expires_hours", "n", hours + 1)
-        };
-        TokenLine {
-            id: token.id.to_string(),
-            secret: secret(&reader.app.shared, token.id),
-            rights: lang.t(if token.writes { "buckets.tools.writes" } else { "buckets.tools.reads" }).into_owned(),
-            expires: expires.into_owned(),
-            expires_at: format::full(token.expires_at, zone),
-            used: match token.last_at {
-                Some(at) => lang.t1("buckets.tools.used", "when", format::when(lang, at, now, zone)).into_owned(),
-                None => lang.t("buckets.tools.unused").into_owned(),
-            },
-            revoke_url: format!("/buckets/{}/tools/{}/delete", bucket.name, token.id),
-        }
+    let line = |token: &Token| TokenLine {
+        id: token.id.to_string(),
+        secret: secret(&reader.app.shared, token.id),
+        rights: lang.t(if token.writes { "buckets.tools.writes" } else { "buckets.tools.reads" }).into_owned(),
+        expires: time_left(lang, token.expires_at, now),
+        expires_at: format::full(token.expires_at, zone),
+        used: match token.last_at {
+            Some(at) => lang.t1("buckets.tools.used", "when", format::when(lang, at, now, zone)).into_owned(),
+            None => lang.t("buckets.tools.unused").into_owned(),
+        },
+        revoke_url: format!("/buckets/{}/tools/{}/delete", bucket.name, token.id),
     };
     let url = format!("{}{}", reader.app.config.server.public_url(), swift_api::PATH);
     html(&ToolsPage {

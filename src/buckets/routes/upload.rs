@@ -15,7 +15,7 @@ use super::{back_to, load_usable};
 use crate::buckets::forms::{self, FIELD_BYTES, form_file_name};
 use crate::buckets::kinds;
 use crate::buckets::model::Bucket;
-use crate::buckets::upload::{self, Existing, Failure, Order, Piece, Stored};
+use crate::buckets::upload::{self, Announced, Existing, Failure, Order, Piece, Stored};
 use crate::buckets::views::{Outcome, UploadedPage};
 use crate::cloud::CloudError;
 use crate::cloud::objects::ObjectKey;
@@ -97,7 +97,7 @@ pub async fn create(
     let prefix = forms::prefix(&query.prefix).ok_or(Error::NotFound)?;
     let mut form = Form {
         parts: Multipart::new(request.headers(), payload),
-        declared: declared(&request),
+        announced: announced(&request),
         checked: !csrf::is_unchecked(&request),
         existing: existing(&query.existing),
         name: query.name.clone(),
@@ -108,13 +108,14 @@ pub async fn create(
     answer(&reader, &request, &bucket, &prefix, received)
 }
 
-fn declared(request: &HttpRequest) -> Option<u64> {
-    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+fn announced(request: &HttpRequest) -> Announced {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    length.map_or(Announced::Nothing, Announced::AtMost)
 }
 
 struct Form {
     parts: Multipart,
-    declared: Option<u64>,
+    announced: Announced,
     checked: bool,
     existing: Existing,
     name: String,
@@ -186,7 +187,7 @@ impl Form {
             content_type: kinds::content_type(key.as_str()),
             key,
             existing: self.existing,
-            declared: self.declared,
+            announced: self.announced,
             attempt: self.attempt.clone(),
         };
         let upload = upload::start(reader.app.clone().into_inner(), order);

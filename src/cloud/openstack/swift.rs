@@ -26,6 +26,9 @@ use crate::ids::UploadId;
 const MAX_PAGES: usize = 20;
 /// A copy of 5 GiB within the cloud takes about a minute.
 const COPY_PATIENCE: u32 = 20;
+/// Bytes of an encoded name in a bulk deletion. Swift refuses all of it for a line of more than twice 1,282 bytes
+/// (`swift/common/middleware/bulk.py`), which a name of 850 bytes in Korean is with its container.
+const MAX_BULK_NAME: usize = 2_250;
 /// Which upload's segments a large file is made of.
 const UPLOAD_HEADER: &str = "x-object-meta-fast-cloud-upload";
 
@@ -302,8 +305,16 @@ impl ObjectStore for OpenStack {
     }
 
     async fn delete_many(&self, container: &str, names: &[String]) -> Result<(), CloudError> {
-        for some in names.chunks(MAX_DELETIONS) {
+        let (long, short): (Vec<String>, Vec<String>) =
+            names.iter().cloned().partition(|name| exchange::encoded(name).len() > MAX_BULK_NAME);
+        for some in short.chunks(MAX_DELETIONS) {
             self.bulk_delete(container, some).await?;
+        }
+        for name in long {
+            match self.swift(Method::DELETE).named(container, &name).send().await {
+                Ok(_) | Err(CloudError::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

@@ -127,6 +127,12 @@ impl Person {
         first_text(html.root_element(), ".links__url code")
     }
 
+    /// The texts of a page's elements, as they are copied.
+    pub async fn codes(&self, path: &str, css: &str) -> Vec<String> {
+        let html = Html::parse_document(&self.get(path).await.body);
+        select(html.root_element(), css).into_iter().map(|code| code.text().collect()).collect()
+    }
+
     async fn send(&self, request: RequestBuilder) -> Result<Page, reqwest::Error> {
         let cookies = self.cookies.lock().unwrap().iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>();
         let answer = request.header(COOKIE, cookies.join("; ")).header("accept-language", "ko").send().await?;

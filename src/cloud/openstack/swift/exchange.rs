@@ -47,8 +47,13 @@ impl<'a> Request<'a> {
         self
     }
 
-    pub(super) fn object(mut self, container: &str, key: &ObjectKey) -> Self {
-        self.path = format!("/{}/{}", encoded(container), encoded(key.as_str()));
+    pub(super) fn object(self, container: &str, key: &ObjectKey) -> Self {
+        self.named(container, key.as_str())
+    }
+
+    /// An object by a name that was listed, of which others may have made any.
+    pub(super) fn named(mut self, container: &str, name: &str) -> Self {
+        self.path = format!("/{}/{}", encoded(container), encoded(name));
         self
     }
 

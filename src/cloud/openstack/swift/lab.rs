@@ -95,7 +95,7 @@ fn key(name: &str) -> ObjectKey {
 }
 
 fn order(content_type: &str) -> PutOrder {
-    PutOrder { content_type: content_type.to_owned(), only_if_absent: false }
+    PutOrder { content_type: content_type.to_owned(), ..PutOrder::default() }
 }
 
 fn body(text: &str) -> crate::cloud::objects::ByteStream {
@@ -205,6 +205,52 @@ fn lab_swift_and_practice_list_any_names_alike() {
 
 #[tokio::test]
 #[ignore = "needs a real Swift"]
+async fn lab_swift_and_practice_keep_the_names_that_go_wrong_elsewhere() {
+    let pair = Pair::new().await;
+    let longest = "가".repeat(341) + "x";
+    let mut names = vec![
+        "a//b",
+        "/lead",
+        "//",
+        " lead",
+        "trail ",
+        "%2e%2e%2f",
+        "%2F",
+        "%",
+        "?x",
+        "#",
+        "a?b#c&d=e",
+        "\"'",
+        "\\",
+        "...",
+        "..a/b..",
+        "가",
+        "\u{1100}\u{1161}",
+        "🎉",
+        "a+b",
+        "a;b",
+        "<b>&amp;",
+        &longest,
+    ];
+    names.sort_unstable();
+    assert_eq!(longest.len(), 1024);
+    for name in &names {
+        pair.put(name, name).await;
+    }
+    for store in pair.both() {
+        for name in &names {
+            let (_, got) = text(store, &pair.container, name, &GetQuery::default()).await;
+            assert_eq!(got, *name, "another object");
+            assert_eq!(store.head(&pair.container, &key(name)).await.unwrap().bytes, name.len() as u64);
+        }
+        let listed = store.list(&pair.container, &ListQuery { limit: 100, ..ListQuery::default() }).await.unwrap();
+        assert_eq!(listed.iter().map(Entry::name).collect::<Vec<_>>(), names);
+    }
+    pair.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a real Swift"]
 async fn lab_swift_and_practice_answer_alike() {
     let pair = Pair::new().await;
     let container = pair.container.clone();
@@ -229,7 +275,7 @@ async fn lab_swift_and_practice_answer_alike() {
         let (pair, container, query) = (&pair, &container, &query);
         pair.same(&format!("{query:?}"), |n| text(pair.both()[n], container, "n", query)).await;
     }
-    let absent = PutOrder { content_type: "text/plain".to_owned(), only_if_absent: true };
+    let absent = PutOrder { only_if_absent: true, ..order("text/plain") };
     for store in pair.both() {
         let refused = store.put(&container, &key("n"), &absent, body("other")).await.unwrap_err();
         assert_eq!(kind(&refused), "conflict");
@@ -290,12 +336,33 @@ async fn lab_swift_and_practice_put_segments_together_alike() {
         store.delete(&container, &key("big")).await.unwrap();
         let info = store.head(&container, &key("moved")).await.unwrap();
         assert_eq!((info.bytes, info.large, info.upload, info.etag), (23, true, Some(upload), etag));
+        assert!(store.get(&container, &key("moved"), &GetQuery::default()).await.unwrap().large);
+        assert!(!store.get(&container, &key(&manifest.segments[0].name), &GetQuery::default()).await.unwrap().large);
         let part = GetQuery { range: Some("bytes=8-21".to_owned()), ..GetQuery::default() };
         assert_eq!(text(store, &container, "moved", &part).await.1, "89abcdefghijAB");
         let query = ListQuery { prefix: "moved".to_owned(), limit: 10, ..ListQuery::default() };
         let listed = store.list(&container, &query).await.unwrap();
         let Entry::Object(object) = &listed[0] else { panic!("{listed:?}") };
         assert!(object.large && object.bytes == 23, "{object:?}");
+    }
+    pair.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a real Swift"]
+async fn lab_swift_keeps_nothing_of_a_body_that_is_shorter_than_was_said() {
+    let pair = Pair::new().await;
+    let container = pair.container.clone();
+    pair.put("a", "before").await;
+    let said = |length| PutOrder { length: Some(length), ..order("text/plain") };
+    for store in pair.both() {
+        let refused = store.put(&container, &key("a"), &said(9), body("12345678")).await.unwrap_err();
+        assert_eq!(kind(&refused), "unavailable");
+        assert_eq!(text(store, &container, "a", &GetQuery::default()).await.1, "before");
+        store.put(&container, &key("a"), &said(8), body("12345678")).await.unwrap();
+        assert_eq!(text(store, &container, "a", &GetQuery::default()).await.1, "12345678");
+        store.put(&container, &key("empty"), &said(0), futures::stream::empty().boxed()).await.unwrap();
+        assert_eq!(store.head(&container, &key("empty")).await.unwrap().bytes, 0);
     }
     pair.end().await;
 }

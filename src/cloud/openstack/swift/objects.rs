@@ -70,6 +70,10 @@ impl OpenStack {
         body: ByteStream,
     ) -> Result<String, CloudError> {
         let mut request = self.swift(Method::PUT).object(container, key).header("content-type", &order.content_type);
+        if let Some(length) = order.length {
+            // Without it the body goes in chunks, of each of which Swift reads the length first.
+            request = request.header("content-length", &length.to_string());
+        }
         if order.only_if_absent {
             request = request.header("if-none-match", "*");
         }
@@ -198,6 +202,7 @@ fn opened(response: Response, stall: Duration) -> Download {
         etag: text("etag").map(|etag| unquoted(&etag)).unwrap_or_default(),
         content_type: text("content-type").unwrap_or_else(|| "application/octet-stream".to_owned()),
         modified: text("last-modified").and_then(|time| http_time(&time)),
+        large: text("x-static-large-object").is_some_and(|large| large.eq_ignore_ascii_case("true")),
         body: received(response, stall),
     }
 }

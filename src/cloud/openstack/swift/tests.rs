@@ -31,7 +31,7 @@ fn body(pieces: &[&'static str]) -> crate::cloud::objects::ByteStream {
     futures::stream::iter(pieces).boxed()
 }
 
-const PUT: PutOrder = PutOrder { content_type: String::new(), only_if_absent: false };
+const PUT: PutOrder = PutOrder { content_type: String::new(), length: None, only_if_absent: false };
 
 #[tokio::test]
 async fn what_swift_says_is_understood() {

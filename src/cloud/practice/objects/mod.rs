@@ -145,7 +145,12 @@ impl PracticeObjects {
     }
 
     /// Writes a body beside the objects; returns the file's name, its size and its sum.
-    async fn receive(&self, dir: &Path, mut body: ByteStream) -> Result<(Uuid, u64, String), CloudError> {
+    async fn receive(
+        &self,
+        dir: &Path,
+        length: Option<u64>,
+        mut body: ByteStream,
+    ) -> Result<(Uuid, u64, String), CloudError> {
         let id = Uuid::new_v4();
         let path = dir.join("new").join(id.to_string());
         let wrong = self.take(|fault| matches!(fault, ObjectFault::WrongSum)).is_some();
@@ -164,6 +169,9 @@ impl PracticeObjects {
             }
             sum.update(&chunk);
             file.write_all(&chunk).await.map_err(disk)?;
+        }
+        if length.is_some_and(|length| length != bytes) {
+            return Err(CloudError::unavailable("the body is not as long as was said"));
         }
         file.flush().await.map_err(disk)?;
         file.into_inner().sync_data().await.map_err(disk)?;
@@ -387,7 +395,7 @@ impl ObjectStore for PracticeObjects {
                 Ok(index.dir.clone())
             })
             .await?;
-        let (file, bytes, etag) = self.receive(&dir, body).await?;
+        let (file, bytes, etag) = self.receive(&dir, order.length, body).await?;
         let stored = Stored {
             body: Body::File(file),
             bytes,

@@ -102,6 +102,7 @@ pub(super) fn answer(stored: &Stored, files: Vec<(File, u64)>, query: &GetQuery,
         etag: stored.etag.clone(),
         content_type: stored.content_type.clone(),
         modified: Some(stored.modified),
+        large: stored.is_large(),
         body: match broken {
             Some(after) => break_after(body, after),
             None => body,

@@ -24,7 +24,7 @@ fn body(text: &str) -> ByteStream {
     futures::stream::iter([Ok(Bytes::from(text.to_owned()))]).boxed()
 }
 
-const PUT: PutOrder = PutOrder { content_type: String::new(), only_if_absent: false };
+const PUT: PutOrder = PutOrder { content_type: String::new(), length: None, only_if_absent: false };
 
 async fn read(store: &PracticeObjects, name: &str) -> String {
     let mut download = store.get("c", &key(name), &GetQuery::default()).await.unwrap();
