@@ -117,16 +117,25 @@ pub async fn containers(config: &Config) -> anyhow::Result<Containers> {
         ApplicationsKind::Practice => {
             let settle = Duration::from_secs(config.practice.build_seconds) / 2;
             let cluster = Arc::new(PracticeCluster::new(&config.data.dir.join("practice"), settle)?);
-            let images = Arc::new(PracticeImages::new(&config.registries)?);
-            Containers { cluster: cluster.clone(), images, practice: Some(cluster) }
+            Containers { cluster: cluster.clone(), images: images(config)?, practice: Some(cluster) }
         }
         ApplicationsKind::Kubernetes => {
             let cluster = Kubernetes::connect(&config.kubernetes)
                 .await
                 .context("cloud.applications is kubernetes, and its login can't be used")?;
-            let images = Arc::new(Registries::new(&config.registries)?);
-            Containers { cluster: Arc::new(cluster), images, practice: None }
+            Containers { cluster: Arc::new(cluster), images: images(config)?, practice: None }
         }
+    })
+}
+
+/// Where images are read: practice containers have practice images.
+///
+/// # Errors
+/// See [`Registries::new`].
+pub fn images(config: &Config) -> anyhow::Result<Arc<dyn ImageSource>> {
+    Ok(match config.cloud.applications {
+        ApplicationsKind::Practice => Arc::new(PracticeImages::new(&config.registries)?),
+        ApplicationsKind::Kubernetes => Arc::new(Registries::new(&config.registries)?),
     })
 }
 

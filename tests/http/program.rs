@@ -1,5 +1,7 @@
 //! The program: configuration, commands, and the embedded database that it starts and stops.
 
+use std::net::TcpListener;
+
 use crate::support::person::PASSWORD;
 use crate::support::program::{Place, signal};
 use crate::support::{Person, until};
@@ -171,6 +173,7 @@ async fn the_commands_do_what_they_say() {
     for line in ["ok    Database", "ok    Practice cloud", "ok    Template Nano", "ok    Template Pro"] {
         assert!(fine.out.contains(line), "{line}: {}", fine.out);
     }
+    assert!(fine.out.contains("skip  Registry docker.io"), "none was asked: {}", fine.out);
     assert!(!fine.out.contains("FAIL"));
     place.run_with_input(&["admin", "create", "--login-id", "teacher"], PASSWORD).ended(2);
     let short =
@@ -207,13 +210,22 @@ async fn the_commands_do_what_they_say() {
     assert!(fails.out.contains("ok    Database") && fails.out.contains("FAIL  Cloud login"), "{}", fails.out);
     let refused = place.run(&[]).ended(1);
     assert!(refused.err.contains("cloud.compute"), "{}", refused.err);
+    // Whether a registry answers is no matter of the cluster's.
+    place.set("CLOUD__COMPUTE", "practice");
+    place.set("CLOUD__APPLICATIONS", "kubernetes");
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    place.set("REGISTRIES__MIRRORS", &format!("[\"docker.io=http://{closed}\"]"));
+    let fails = place.run(&["check"]).ended(1);
+    for line in ["FAIL  Cluster login", "FAIL  Mirror of docker.io", "or correct registries.mirrors"] {
+        assert!(fails.out.contains(line), "{line}: {}", fails.out);
+    }
     assert_eq!(place.database_process(), None);
 }
 
 #[test]
 fn a_port_that_is_taken_is_named() {
     let place = Place::new();
-    let _taken = std::net::TcpListener::bind(place.base.trim_start_matches("http://")).unwrap();
+    let _taken = TcpListener::bind(place.base.trim_start_matches("http://")).unwrap();
     let run = place.run(&[]).ended(1);
     assert!(run.err.contains("server.listen"), "{}", run.err);
     assert!(!place.data().exists());

@@ -67,6 +67,7 @@ impl Place {
                 command.env_remove(name);
             }
         }
+        command.env("KUBECONFIG", "none.kubeconfig");
         command.args(arguments).current_dir(self.path()).envs(self.variables.clone()).env("RUST_BACKTRACE", "0");
         command
     }
