@@ -31,8 +31,6 @@ diesel::table! {
 diesel::table! {
     sessions (key_hash) {
         key_hash -> Binary,
-        other_key -> Nullable<Varbinary>,
-        attempt -> Nullable<Binary>,
         account_id -> Nullable<Binary>,
         state -> Text,
         created_at -> Datetime,
