@@ -24,7 +24,8 @@ use crate::registry::ImageSource;
 use crate::session::MysqlStore;
 use crate::settings::Shared;
 use crate::web::page::Simulated;
-use crate::web::{assets, csrf, errors, headers, trace::RequestSpan};
+use crate::web::trace::{self, RequestSpan};
+use crate::web::{assets, csrf, errors, headers};
 use crate::{health, routes};
 
 /// The services behind the portal, each a real one or the practice cloud's.
@@ -138,6 +139,7 @@ pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
             .wrap(from_fn(headers::secure))
             .wrap(Compress::default())
             .wrap(from_fn(headers::as_stored))
+            .wrap(from_fn(trace::in_its_name))
             .wrap(TracingLogger::<RequestSpan>::new())
             .service(readable("/health").to(health::health))
             .service(readable("/health/live").to(health::live))

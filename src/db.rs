@@ -74,8 +74,9 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&mut MysqlConnection) -> Result<T, Error> + Send + 'static,
     {
-        let pool = self.pool.clone();
+        let (pool, span) = (self.pool.clone(), tracing::Span::current());
         let done = actix_web::web::block(move || {
+            let _span = span.entered();
             let mut conn = pool.get().map_err(|error| Error::Unavailable(error.to_string()))?;
             work(&mut conn)
         });

@@ -13,6 +13,7 @@ pub mod admin;
 pub mod app;
 pub mod applications;
 pub mod buckets;
+pub mod cause;
 pub mod check;
 pub mod cloud;
 pub mod cloud_services;

@@ -161,6 +161,8 @@ pub fn enqueue(
             operations::updated_at.eq(now),
         ))
         .execute(conn)?;
+    // Within the span of the request that asked for it: the operation's id is what the cloud's logs have.
+    tracing::info!(operation.id = %id, kind = resource.kind(), resource.id = %resource.id(), action = action.name(), "queued");
     Ok(id)
 }
 
