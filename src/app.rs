@@ -20,6 +20,7 @@ use crate::cloud::objects::ObjectStore;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
+use crate::pulse::Pulse;
 use crate::registry::ImageSource;
 use crate::session::MysqlStore;
 use crate::settings::Shared;
@@ -46,6 +47,7 @@ pub struct App {
     pub images: Arc<dyn ImageSource>,
     pub objects: Arc<dyn ObjectStore>,
     pub shared: Shared,
+    pub pulse: Pulse,
     /// Notified when an operation was put into the queue.
     pub work: Notify,
     /// Whether the portal stops: what would go on for as long as somebody looks has to end.
@@ -56,6 +58,7 @@ impl App {
     pub fn new(config: Config, db: Db, clouds: Clouds, shared: Shared) -> Arc<Self> {
         let Clouds { compute, cluster, images, objects } = clouds;
         Arc::new(Self {
+            pulse: Pulse::new(&config.sync),
             config,
             db,
             compute,
@@ -80,6 +83,10 @@ impl App {
     /// Ends the streams that browsers keep open, so that the server can stop.
     pub fn close(&self) {
         self.closed.send_replace(true);
+    }
+
+    pub fn is_closed(&self) -> bool {
+        *self.closed.borrow()
     }
 
     /// Waits until [`Self::close`] is called.

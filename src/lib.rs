@@ -30,6 +30,7 @@ pub mod instances;
 pub mod keys;
 pub mod operations;
 pub mod preferences;
+pub mod pulse;
 pub mod quotas;
 pub mod random;
 pub mod registry;

@@ -42,6 +42,7 @@ async fn machines(app: &Arc<App>) {
     let mut state = State::default();
     loop {
         ticks.tick().await;
+        app.pulse.machines.beat();
         let round = Uuid::new_v4();
         let span = tracing::info_span!("sync", service = cloud_services::COMPUTE, %round);
         Cause::new(round).of(tick(app, &mut state)).instrument(span).await;

@@ -24,6 +24,7 @@ pub fn spawn(app: Arc<App>, stop: Arc<Notify>, grace: Duration) -> JoinHandle<()
         let slots = Arc::new(Semaphore::new(app.config.operations.concurrency));
         let mut stopping = std::pin::pin!(stop.notified());
         loop {
+            app.pulse.worker.beat();
             match take(&app, worker, slots.available_permits()).await {
                 Ok(taken) => {
                     for operation in taken {
