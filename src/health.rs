@@ -111,7 +111,7 @@ fn details(app: &App, known: &Known, answer: &mut Value) {
     answer["services"] = services.into();
     answer["loops"] = loops.into();
     answer["operations"] = json!({ "open": known.open_operations });
-    answer["database"] = json!({ "connections_used": used, "connections_max": most });
+    answer["database"] = json!({ "connections_used": used, "connections_max": most, "refusals": app.db.refused() });
 }
 
 /// A service as an admin is told of it. Times are UTC.

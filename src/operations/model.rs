@@ -67,6 +67,9 @@ pub enum Resource {
 }
 
 impl Resource {
+    /// Every name in `resource_kind`.
+    pub const KINDS: [&str; 4] = ["instance", "application", "bucket", "removal"];
+
     /// Its name in `resource_kind`.
     pub fn kind(self) -> &'static str {
         match self {
