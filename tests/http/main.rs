@@ -14,6 +14,7 @@ mod headers;
 mod hostile;
 mod i18n;
 mod instances;
+mod ops;
 mod outage;
 mod program;
 mod support;
