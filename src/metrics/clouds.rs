@@ -328,6 +328,10 @@ impl ImageSource for Counted<dyn ImageSource> {
     fn pull_name(&self, image: &ImageReference) -> String {
         self.inner.pull_name(image)
     }
+
+    async fn check(&self) -> Vec<CheckLine> {
+        self.inner.check().await
+    }
 }
 
 #[cfg(test)]
