@@ -21,11 +21,14 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
 use crate::live::Hub;
+use crate::metrics::{self, Metrics};
+use crate::pulse::Pulse;
 use crate::registry::ImageSource;
 use crate::session::MysqlStore;
 use crate::settings::Shared;
 use crate::web::page::Simulated;
-use crate::web::{assets, csrf, errors, headers, trace::RequestSpan};
+use crate::web::trace::{self, RequestSpan};
+use crate::web::{assets, csrf, errors, headers};
 use crate::{health, routes};
 
 /// The services behind the portal, each a real one or the practice cloud's.
@@ -46,6 +49,8 @@ pub struct App {
     pub images: Arc<dyn ImageSource>,
     pub objects: Arc<dyn ObjectStore>,
     pub shared: Shared,
+    pub metrics: Metrics,
+    pub pulse: Pulse,
     /// Notified when an operation was put into the queue.
     pub work: Notify,
     /// The pages that are open, and told what changes.
@@ -56,8 +61,10 @@ pub struct App {
 
 impl App {
     pub fn new(config: Config, db: Db, clouds: Clouds, shared: Shared) -> Arc<Self> {
-        let Clouds { compute, cluster, images, objects } = clouds;
+        let metrics = Metrics::default();
+        let Clouds { compute, cluster, images, objects } = metrics::clouds::counted(clouds, &metrics);
         Arc::new(Self {
+            pulse: Pulse::new(&config.sync),
             config,
             db,
             compute,
@@ -65,6 +72,7 @@ impl App {
             images,
             objects,
             shared,
+            metrics,
             work: Notify::new(),
             live: Hub::new((open_files() / 4).max(64)),
             closed: watch::Sender::new(false),
@@ -84,6 +92,10 @@ impl App {
     pub fn close(&self) {
         self.closed.send_replace(true);
         self.live.close();
+    }
+
+    pub fn is_closed(&self) -> bool {
+        *self.closed.borrow()
     }
 
     /// Waits until [`Self::close`] is called.
@@ -138,11 +150,13 @@ pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(web::Data::from(app.clone()))
-            // Innermost first: whatever goes wrong inside is drawn, then compressed, then logged.
+            // Innermost first: whatever goes wrong inside is drawn, then compressed, counted, and logged.
             .wrap(from_fn(errors::draw))
             .wrap(from_fn(headers::secure))
             .wrap(Compress::default())
             .wrap(from_fn(headers::as_stored))
+            .wrap(from_fn(metrics::requests::count))
+            .wrap(from_fn(trace::in_its_name))
             .wrap(TracingLogger::<RequestSpan>::new())
             .service(readable("/health").to(health::health))
             .service(readable("/health/live").to(health::live))

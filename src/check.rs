@@ -28,6 +28,7 @@ pub async fn run(config: Config) -> anyhow::Result<bool> {
         }),
     }
     check_containers(&config, &mut lines).await;
+    check_registries(&config, &mut lines).await;
     print(&lines);
     Ok(!lines.iter().any(|line| matches!(line.outcome, CheckOutcome::Fails { .. })))
 }
@@ -107,6 +108,16 @@ async fn check_containers(config: &Config, lines: &mut Vec<CheckLine>) {
                 ApplicationsKind::Practice => "check data.dir",
             };
             lines.push(CheckLine { what: "Cluster login".to_owned(), outcome: fails(format!("{error:#}"), advice) });
+        }
+    }
+}
+
+async fn check_registries(config: &Config, lines: &mut Vec<CheckLine>) {
+    match start::images(config) {
+        Ok(images) => lines.extend(images.check().await),
+        Err(error) => {
+            let outcome = fails(format!("{error:#}"), "check the section registries");
+            lines.push(CheckLine { what: "Registries".to_owned(), outcome });
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
@@ -36,6 +37,7 @@ pub struct Config {
     pub applications: Applications,
     pub kubernetes: Kubernetes,
     pub buckets: Buckets,
+    pub metrics: Metrics,
     pub log: Log,
 }
 
@@ -269,9 +271,9 @@ pub struct Kubernetes {
     /// Where the ingress controller's pods are, by the namespace's name; empty: nowhere.
     pub ingress_namespace: String,
     /// Networks (CIDR) that the ingress controller's requests come from, where it runs on the nodes' network.
-    pub ingress_networks: Vec<ipnet::IpNet>,
+    pub ingress_networks: Vec<IpNet>,
     /// Networks (CIDR) that containers can't reach.
-    pub blocked_networks: Vec<ipnet::IpNet>,
+    pub blocked_networks: Vec<IpNet>,
     /// Architectures of the nodes, as images name them (`amd64`).
     pub architectures: Vec<String>,
     pub profile: PodProfile,
@@ -336,6 +338,15 @@ pub struct InstanceTemplates {
     pub nano_flavor: String,
     pub standard_flavor: String,
     pub pro_flavor: String,
+}
+
+/// `GET /metrics`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// Who may read it.
+    #[serde(deserialize_with = "addresses_or_networks")]
+    pub allow: Vec<IpNet>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -497,6 +508,14 @@ fn address_or_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result
     text.parse().map(Some).map_err(|_| serde::de::Error::custom("not an address and port such as 127.0.0.1:8001"))
 }
 
+/// Networks (CIDR), and addresses, which are networks of one.
+fn addresses_or_networks<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let network = |text: &String| text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let unfit = |text: &String| serde::de::Error::custom(format_args!("{text:?} is no address or network"));
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| network(text).ok_or_else(|| unfit(text))).collect()
+}
+
 /// Says which key of which source is wrong; a value that may be a secret is not repeated.
 fn explain(errors: figment::Error) -> anyhow::Error {
     let lines: Vec<String> = errors
@@ -556,11 +575,20 @@ mod tests {
             ("[registries]\nallowed = []", "registries.allowed"),
             ("[registries]\nmirrors = [\"docker.io\"]", "registries.mirrors"),
             ("[registries]\ntimeout_seconds = 0", "registries.timeout_seconds"),
+            ("[metrics]\nallow = [\"here\"]", "metrics.allow"),
+            ("[metrics]\nallow = \"127.0.0.1\"", "metrics.allow"),
             ("[log]\nfilter = \"a=b=c\"", "log.filter"),
         ] {
             let message = format!("{:#}", with(toml).unwrap_err());
             assert!(message.contains(key), "{toml:?}: {message}");
         }
+    }
+
+    #[test]
+    fn an_address_is_a_network_of_one() {
+        let config = with("[metrics]\nallow = [\"10.0.0.5\", \"192.168.7.0/24\", \"::1\"]").unwrap();
+        let texts: Vec<String> = config.metrics.allow.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["10.0.0.5/32", "192.168.7.0/24", "::1/128"]);
     }
 
     #[test]

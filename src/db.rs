@@ -1,5 +1,7 @@
 //! The way to the database: one pool, and one helper that keeps blocking calls off the worker threads.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -26,6 +28,8 @@ pub struct Db {
     pool: Pool<ConnectionManager<MysqlConnection>>,
     /// How long [`Db::run`] waits in all.
     patience: Duration,
+    /// How often no connection was to be had in time.
+    refused: Arc<AtomicU64>,
 }
 
 /// How long the statements of one request may take, beside the wait for a connection.
@@ -62,7 +66,7 @@ impl Db {
             .connection_customizer(Box::new(Settings))
             .error_handler(Box::new(Quiet))
             .build_unchecked(manager);
-        Self { pool, patience: timeout + STATEMENTS }
+        Self { pool, patience: timeout + STATEMENTS, refused: Arc::default() }
     }
 
     /// Runs `work` with a connection on a thread that may block. Never nested, never across a call to a cloud.
@@ -74,9 +78,13 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&mut MysqlConnection) -> Result<T, Error> + Send + 'static,
     {
-        let pool = self.pool.clone();
+        let (pool, refused, span) = (self.pool.clone(), self.refused.clone(), tracing::Span::current());
         let done = actix_web::web::block(move || {
-            let mut conn = pool.get().map_err(|error| Error::Unavailable(error.to_string()))?;
+            let _span = span.entered();
+            let mut conn = pool.get().map_err(|error| {
+                refused.fetch_add(1, Ordering::Relaxed);
+                Error::Unavailable(error.to_string())
+            })?;
             work(&mut conn)
         });
         done.await.map_err(|_| Error::Unavailable("the thread pool is shutting down".to_owned()))?
@@ -94,6 +102,11 @@ impl Db {
     {
         let silent = || Error::Unavailable("no answer in time".to_owned());
         tokio::time::timeout(self.patience, self.run_job(work)).await.map_err(|_| silent())?
+    }
+
+    /// How often no connection was to be had in time, since the start.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Connections in use and at most.

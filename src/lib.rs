@@ -4,7 +4,7 @@
 //! The map: [`routes`] is every URL. A feature ([`accounts`], [`instances`], [`instance_templates`], [`keys`],
 //! [`dashboard`], [`admin`]) has its handlers in `routes.rs`, its tables in `model.rs`, its pages in `views.rs` and
 //! `templates/`. [`operations`] is the queue between requests and the clouds, [`cloud`] the seam to them, [`sync`] the
-//! loop. [`web`] is what every page shares. [`start`] puts it together.
+//! loop. [`web`] is what every page shares. [`health`], [`metrics`] and [`pulse`] tell how it is. [`start`] puts it together.
 
 rust_i18n::i18n!("src/i18n", fallback = "ko");
 
@@ -13,6 +13,7 @@ pub mod admin;
 pub mod app;
 pub mod applications;
 pub mod buckets;
+pub mod cause;
 pub mod check;
 pub mod cloud;
 pub mod cloud_services;
@@ -28,8 +29,10 @@ pub mod instance_templates;
 pub mod instances;
 pub mod keys;
 pub mod live;
+pub mod metrics;
 pub mod operations;
 pub mod preferences;
+pub mod pulse;
 pub mod quotas;
 pub mod random;
 pub mod registry;

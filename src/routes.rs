@@ -12,6 +12,7 @@ use crate::instance_templates::routes as templates;
 use crate::instances::routes as instances;
 use crate::keys::routes as keys;
 use crate::live::routes as live;
+use crate::metrics::routes as metrics;
 use crate::preferences;
 
 /// Who may use a route. The handlers' own extractors see to it; the table says what a test expects of them.
@@ -48,6 +49,7 @@ macro_rules! table {
 pub fn table() -> Vec<Entry> {
     table! {
         Public GET "/" accounts::landing;
+        Public GET "/metrics" metrics::show;
         Public GET "/signup" accounts::signup;
         Public POST "/signup" accounts::create;
         Public GET "/signup/check" accounts::check_login_id;

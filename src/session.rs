@@ -214,6 +214,20 @@ pub fn alive(
     Ok(alive)
 }
 
+/// Whether a session lives and is an admin's.
+///
+/// # Errors
+/// The database's.
+pub fn is_admins(conn: &mut diesel::mysql::MysqlConnection, session: &[u8]) -> QueryResult<bool> {
+    let admins = sessions::table
+        .inner_join(accounts::table)
+        .filter(sessions::key_hash.eq(session))
+        .filter(sessions::expires_at.gt(db::now()))
+        .filter(accounts::role.eq(crate::accounts::model::Role::Admin.name()))
+        .filter(accounts::active.eq(true));
+    diesel::select(diesel::dsl::exists(admins)).get_result(conn)
+}
+
 /// Ends every session of an account.
 ///
 /// # Errors

@@ -30,17 +30,25 @@ use crate::{buckets, operations, sync, validation};
 /// How long operations may take to end when the portal is stopped.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Logs to standard error. `openstack` and `osauth` log bodies when asked for more than information: they are not.
+/// What is logged at most. `openstack` and `osauth` log bodies when asked for more than information: they are not.
 ///
 /// # Errors
-/// When the filter is wrong, or tracing was set up before.
-pub fn tracing(config: &Log) -> anyhow::Result<()> {
-    let mut filter = tracing_subscriber::EnvFilter::try_new(&config.filter)?;
+/// When the filter is wrong.
+pub fn log_filter(filter: &str) -> anyhow::Result<tracing_subscriber::EnvFilter> {
+    let mut filter = tracing_subscriber::EnvFilter::try_new(filter)?;
     for crate_name in ["openstack", "osauth", "reqwest", "hyper", "hyper_util", "h2", "rustls"] {
         filter = filter.add_directive(format!("{crate_name}=info").parse()?);
     }
     // Anybody can send what is no HTTP; that is no error of ours.
-    filter = filter.add_directive("actix_http::h1=off".parse()?);
+    Ok(filter.add_directive("actix_http::h1=off".parse()?))
+}
+
+/// Logs to standard error.
+///
+/// # Errors
+/// When the filter is wrong, or tracing was set up before.
+pub fn tracing(config: &Log) -> anyhow::Result<()> {
+    let filter = log_filter(&config.filter)?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let set = match config.format {
         LogFormat::Text => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
@@ -117,16 +125,25 @@ pub async fn containers(config: &Config) -> anyhow::Result<Containers> {
         ApplicationsKind::Practice => {
             let settle = Duration::from_secs(config.practice.build_seconds) / 2;
             let cluster = Arc::new(PracticeCluster::new(&config.data.dir.join("practice"), settle)?);
-            let images = Arc::new(PracticeImages::new(&config.registries)?);
-            Containers { cluster: cluster.clone(), images, practice: Some(cluster) }
+            Containers { cluster: cluster.clone(), images: images(config)?, practice: Some(cluster) }
         }
         ApplicationsKind::Kubernetes => {
             let cluster = Kubernetes::connect(&config.kubernetes)
                 .await
                 .context("cloud.applications is kubernetes, and its login can't be used")?;
-            let images = Arc::new(Registries::new(&config.registries)?);
-            Containers { cluster: Arc::new(cluster), images, practice: None }
+            Containers { cluster: Arc::new(cluster), images: images(config)?, practice: None }
         }
+    })
+}
+
+/// Where images are read: practice containers have practice images.
+///
+/// # Errors
+/// See [`Registries::new`].
+pub fn images(config: &Config) -> anyhow::Result<Arc<dyn ImageSource>> {
+    Ok(match config.cloud.applications {
+        ApplicationsKind::Practice => Arc::new(PracticeImages::new(&config.registries)?),
+        ApplicationsKind::Kubernetes => Arc::new(Registries::new(&config.registries)?),
     })
 }
 
@@ -264,9 +281,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
     }
+    // Requests that have come are answered, and operations that were taken go to their end, both at the same time; what
+    // those requests still put into the queue is the next process's.
     app.close();
-    handle.stop(true).await;
     stop.notify_waiters();
+    handle.stop(true).await;
     for task in loops {
         if let Err(error) = task.await {
             tracing::error!(%error, "a loop ended with a panic");

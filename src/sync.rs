@@ -9,8 +9,11 @@ use chrono::Utc;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
+use tracing::Instrument;
+use uuid::Uuid;
 
 use crate::app::App;
+use crate::cause::Cause;
 use crate::instances::model::{progress, seen};
 use crate::instances::sync::{Noticed, Scope, look_around, run_once};
 use crate::{accounts, cloud_services, db, operations, session};
@@ -40,7 +43,10 @@ async fn machines(app: &Arc<App>) {
     let mut state = State::default();
     loop {
         ticks.tick().await;
-        tick(app, &mut state).await;
+        app.pulse.machines.beat();
+        let round = Uuid::new_v4();
+        let span = tracing::info_span!("sync", service = cloud_services::COMPUTE, %round);
+        Cause::new(round).of(tick(app, &mut state)).instrument(span).await;
     }
 }
 

@@ -1,9 +1,11 @@
 //! A browser as far as a benchmark needs one: cookies, forms with their token, no redirects.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use reqwest::{Client, RequestBuilder, Response, header, redirect};
+use reqwest::header::{self, HeaderMap};
+use reqwest::{Client, RequestBuilder, Response, redirect};
 
 pub struct Browser {
     client: Client,
@@ -13,7 +15,9 @@ pub struct Browser {
 
 impl Browser {
     pub fn open(base: &str) -> anyhow::Result<Self> {
-        let client = Client::builder().redirect(redirect::Policy::none()).build()?;
+        // The portal closes a connection that was idle for 5 s: one that it may be closing right now is not used again.
+        let client = Client::builder().pool_idle_timeout(Duration::from_secs(1)).redirect(redirect::Policy::none());
+        let client = client.build()?;
         Ok(Self { client, base: base.to_owned(), cookies: BTreeMap::new() })
     }
 
@@ -25,7 +29,12 @@ impl Browser {
 
     /// A page that has to be there.
     pub async fn get(&mut self, path: &str) -> anyhow::Result<String> {
-        let answer = self.send(self.client.get(format!("{}{path}", self.base))).await?;
+        self.get_with(path, HeaderMap::new()).await
+    }
+
+    /// The same with headers: a script on a page asks for a part of it.
+    pub async fn get_with(&mut self, path: &str, headers: HeaderMap) -> anyhow::Result<String> {
+        let answer = self.send(self.client.get(format!("{}{path}", self.base)).headers(headers)).await?;
         ensure!(answer.status().is_success(), "GET {path} was answered with {}", answer.status());
         Ok(answer.text().await?)
     }

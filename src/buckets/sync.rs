@@ -53,6 +53,7 @@ pub fn spawn(app: Arc<App>, stop: Arc<Notify>) -> JoinHandle<()> {
                 () = &mut stopping => return,
                 _ = ticks.tick() => {}
             }
+            app.pulse.files.beat();
             tokio::select! {
                 () = &mut stopping => return,
                 () = tick(&app, &mut state) => {}

@@ -52,6 +52,17 @@ impl CloudError {
         Self::Unavailable { message: message.to_string(), retry_after: None }
     }
 
+    /// Its class in one word, for metrics and health.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "not_found",
+            Self::QuotaExceeded(_) => "over_quota",
+            Self::Conflict(_) => "conflict",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Rejected(_) => "rejected",
+        }
+    }
+
     /// Whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Conflict(_))

@@ -67,6 +67,9 @@ pub enum Resource {
 }
 
 impl Resource {
+    /// Every name in `resource_kind`.
+    pub const KINDS: [&str; 4] = ["instance", "application", "bucket", "removal"];
+
     /// Its name in `resource_kind`.
     pub fn kind(self) -> &'static str {
         match self {
@@ -161,6 +164,8 @@ pub fn enqueue(
             operations::updated_at.eq(now),
         ))
         .execute(conn)?;
+    // Within the span of the request that asked for it: the operation's id is what the cloud's logs have.
+    tracing::info!(operation.id = %id, kind = resource.kind(), resource.id = %resource.id(), action = action.name(), "queued");
     Ok(id)
 }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::model::{self, Operation, Outcome, Resource};
 use crate::app::App;
+use crate::cause::Cause;
 use crate::{applications, buckets, instances};
 
 /// How often the queue is looked at when nobody has said that something was put into it: another process may have.
@@ -23,13 +24,15 @@ pub fn spawn(app: Arc<App>, stop: Arc<Notify>, grace: Duration) -> JoinHandle<()
         let slots = Arc::new(Semaphore::new(app.config.operations.concurrency));
         let mut stopping = std::pin::pin!(stop.notified());
         loop {
+            app.pulse.worker.beat();
             match take(&app, worker, slots.available_permits()).await {
                 Ok(taken) => {
                     for operation in taken {
                         let Ok(slot) = slots.clone().acquire_owned().await else { return };
                         let app = app.clone();
                         rt::spawn(async move {
-                            run(&app, worker, operation).await;
+                            // In the operation's name at the clouds, whichever try it is.
+                            Cause::new(operation.id.0).of(run(&app, worker, operation)).await;
                             app.live.ring();
                             drop(slot);
                             app.work.notify_one();

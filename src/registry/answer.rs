@@ -24,7 +24,7 @@ pub(super) fn refusal(answer: &Answer) -> RegistryError {
     if status == 429 || says("TOOMANYREQUESTS") {
         return RegistryError::RateLimited { retry_after: retry_after(&answer.headers, Utc::now()) };
     }
-    if answer.body.trim_ascii_start().starts_with(b"<") {
+    if is_web_page(&answer.body) {
         return RegistryError::Unavailable(format!("a web page with status {status} in place of a registry's answer"));
     }
     match status {
@@ -34,6 +34,11 @@ pub(super) fn refusal(answer: &Answer) -> RegistryError {
         408 | 425 | 500..=599 => RegistryError::Unavailable(format!("the registry answers with status {status}")),
         _ => RegistryError::Unreadable(format!("the registry answers with status {status}")),
     }
+}
+
+/// Registries answer in JSON, if they say anything.
+pub(super) fn is_web_page(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"<")
 }
 
 /// `{"errors": [{"code": "MANIFEST_UNKNOWN", …}]}`; the codes are not a closed set.

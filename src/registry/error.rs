@@ -41,6 +41,19 @@ impl RegistryError {
         }
     }
 
+    /// Its class in one word, for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::NotAllowed { .. } => "not_allowed",
+            Self::Private => "private",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::WrongArchitecture { .. } => "wrong_architecture",
+            Self::Unavailable(_) => "unavailable",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+
     /// The sentence for the person: its key and its values.
     pub fn sentence(&self) -> (&'static str, Vec<(&'static str, String)>) {
         match self {

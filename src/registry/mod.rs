@@ -12,6 +12,7 @@
 mod address;
 mod answer;
 mod cache;
+mod check;
 mod error;
 mod facts;
 mod grammar;
@@ -33,6 +34,7 @@ pub use self::error::RegistryError;
 pub use self::facts::ImageFacts;
 pub use self::reference::ImageReference;
 pub use self::settings::Settings;
+use crate::cloud::CheckLine;
 use crate::config;
 
 /// Images that one portal process reads at once.
@@ -50,6 +52,10 @@ pub trait ImageSource: Send + Sync {
 
     /// What a pod's `image` has to say, so that the cluster's machines find it.
     fn pull_name(&self, image: &ImageReference) -> String;
+
+    /// Tries each registry, for `fast-cloud check`. As with images, a private address is contacted only where the
+    /// configuration names a mirror.
+    async fn check(&self) -> Vec<CheckLine>;
 }
 
 /// The real registries.
@@ -80,16 +86,12 @@ impl Registries {
     /// One reading, after the others. The time limit holds for the waiting, too.
     async fn look(&self, image: &ImageReference, architectures: &[String]) -> Result<ImageFacts, RegistryError> {
         let looking = async {
-            let unavailable = |why: &str| RegistryError::Unavailable(why.to_owned());
             let _turn = self.turns.acquire().await.map_err(|_| unavailable("the portal is stopping"))?;
             let source =
                 self.settings.source(image.registry()).ok_or_else(|| unavailable("the registry has no host"))?;
             lookup::Lookup::new(&self.web, source, image, architectures).run().await
         };
-        let limit = self.settings.limit;
-        let answer = tokio::time::timeout(limit, looking).await.unwrap_or_else(|_| {
-            Err(RegistryError::Unavailable(format!("no answer within {} seconds", limit.as_secs())))
-        });
+        let answer = self.in_time(looking).await;
         if let Err(err) = answer.as_ref()
             && !err.forbids_deploying()
         {
@@ -97,6 +99,16 @@ impl Registries {
         }
         answer
     }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, RegistryError>>) -> Result<T, RegistryError> {
+        let limit = self.settings.limit;
+        let late = |_| Err(unavailable(&format!("no answer within {} seconds", limit.as_secs())));
+        tokio::time::timeout(limit, work).await.unwrap_or_else(late)
+    }
+}
+
+fn unavailable(why: &str) -> RegistryError {
+    RegistryError::Unavailable(why.to_owned())
 }
 
 #[async_trait]
@@ -112,5 +124,9 @@ impl ImageSource for Registries {
 
     fn pull_name(&self, image: &ImageReference) -> String {
         self.settings.pull_name(image)
+    }
+
+    async fn check(&self) -> Vec<CheckLine> {
+        self.check_all().await
     }
 }

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::*;
 
+mod check;
 mod hostile;
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";

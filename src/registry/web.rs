@@ -156,7 +156,7 @@ fn no_answer(url: &Url, err: &reqwest::Error) -> RegistryError {
     RegistryError::Unavailable(one_line(&message))
 }
 
-fn place(url: &Url) -> String {
+pub(super) fn place(url: &Url) -> String {
     one_line(&url.origin().ascii_serialization())
 }
 

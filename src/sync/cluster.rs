@@ -53,6 +53,7 @@ async fn compare(app: &Arc<App>, shared: &Shared) {
     let interval = Duration::from_secs(app.config.sync.interval_seconds);
     let mut failures = 0;
     loop {
+        app.pulse.containers.beat();
         let wait = match sync::run_once(app).await {
             Ok(summary) => {
                 tracing::debug!(?summary, "compared the containers");

@@ -86,6 +86,19 @@ fn network_of(address: IpAddr) -> String {
     }
 }
 
+/// The address that a request comes from: the peer's, or what a trusted proxy says of it. None when it has no peer.
+pub fn client_address(request: &HttpRequest, trusted_proxies: &[IpAddr]) -> Option<IpAddr> {
+    let peer = request.peer_addr()?.ip();
+    if !trusted_proxies.contains(&peer) {
+        return Some(peer);
+    }
+    // A proxy may add a line of its own below those that came.
+    let forwarded = request.headers().get_all("x-forwarded-for").last().and_then(|value| value.to_str().ok());
+    // The last one is what our own proxy saw; those before it are the client's word.
+    let client = forwarded.and_then(|list| list.rsplit(',').next()?.trim().parse::<IpAddr>().ok());
+    Some(client.unwrap_or(peer))
+}
+
 /// What every handler of a page takes: enough to build its [`Page`].
 #[derive(Clone)]
 pub struct Reader {
@@ -137,15 +150,8 @@ impl Reader {
 
     /// The address that the request comes from: the peer's, or what a trusted proxy says of it.
     pub fn address(&self) -> String {
-        let Some(peer) = self.request.peer_addr().map(|peer| peer.ip()) else { return String::new() };
-        if !self.app.config.server.trusted_proxies.contains(&peer) {
-            return network_of(peer);
-        }
-        // A proxy may add a line of its own below those that came.
-        let forwarded = self.request.headers().get_all("x-forwarded-for").last().and_then(|value| value.to_str().ok());
-        // The last one is what our own proxy saw; those before it are the client's word.
-        let client = forwarded.and_then(|list| list.rsplit(',').next()?.trim().parse::<IpAddr>().ok());
-        network_of(client.unwrap_or(peer))
+        let address = client_address(&self.request, &self.app.config.server.trusted_proxies);
+        address.map(network_of).unwrap_or_default()
     }
 }
 

@@ -15,6 +15,7 @@ mod hostile;
 mod i18n;
 mod instances;
 mod live;
+mod ops;
 mod outage;
 mod program;
 mod support;

@@ -67,6 +67,10 @@ async fn the_rest_answers(person: &Person) {
     let (ready, health) = futures::future::join(person.get("/health/ready"), person.get("/health")).await;
     ready.is(503);
     health.is(503);
+    // A scrape goes on without what the database knows.
+    let metrics = person.get("/metrics").await.is(200).body();
+    assert!(metrics.contains("\nfastcloud_database_up 0\n") && !metrics.contains("fastcloud_operations"), "{metrics}");
+    assert!(metrics.contains("fastcloud_http_requests_total{"));
 }
 
 async fn is_told(person: &Person) {

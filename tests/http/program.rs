@@ -1,5 +1,7 @@
 //! The program: configuration, commands, and the embedded database that it starts and stops.
 
+use std::net::TcpListener;
+
 use crate::support::person::PASSWORD;
 use crate::support::program::{Place, signal};
 use crate::support::{Person, until};
@@ -171,6 +173,7 @@ async fn the_commands_do_what_they_say() {
     for line in ["ok    Database", "ok    Practice cloud", "ok    Template Nano", "ok    Template Pro"] {
         assert!(fine.out.contains(line), "{line}: {}", fine.out);
     }
+    assert!(fine.out.contains("skip  Registry docker.io"), "none was asked: {}", fine.out);
     assert!(!fine.out.contains("FAIL"));
     place.run_with_input(&["admin", "create", "--login-id", "teacher"], PASSWORD).ended(2);
     let short =
@@ -207,13 +210,22 @@ async fn the_commands_do_what_they_say() {
     assert!(fails.out.contains("ok    Database") && fails.out.contains("FAIL  Cloud login"), "{}", fails.out);
     let refused = place.run(&[]).ended(1);
     assert!(refused.err.contains("cloud.compute"), "{}", refused.err);
+    // Whether a registry answers is no matter of the cluster's.
+    place.set("CLOUD__COMPUTE", "practice");
+    place.set("CLOUD__APPLICATIONS", "kubernetes");
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    place.set("REGISTRIES__MIRRORS", &format!("[\"docker.io=http://{closed}\"]"));
+    let fails = place.run(&["check"]).ended(1);
+    for line in ["FAIL  Cluster login", "FAIL  Mirror of docker.io", "or correct registries.mirrors"] {
+        assert!(fails.out.contains(line), "{line}: {}", fails.out);
+    }
     assert_eq!(place.database_process(), None);
 }
 
 #[test]
 fn a_port_that_is_taken_is_named() {
     let place = Place::new();
-    let _taken = std::net::TcpListener::bind(place.base.trim_start_matches("http://")).unwrap();
+    let _taken = TcpListener::bind(place.base.trim_start_matches("http://")).unwrap();
     let run = place.run(&[]).ended(1);
     assert!(run.err.contains("server.listen"), "{}", run.err);
     assert!(!place.data().exists());
@@ -225,4 +237,68 @@ fn what_is_no_command_is_refused() {
     place.run(&["migrat"]).ended(2);
     assert!(place.run(&["--help"]).ended(0).out.contains("migrate"));
     assert!(place.run(&["--version"]).ended(0).out.contains(env!("CARGO_PKG_VERSION")));
+}
+
+/// A place where what is asked for takes a moment, and a student in front of it.
+async fn busy_place() -> (Place, Person) {
+    let mut place = Place::new();
+    place.set("PRACTICE__BUILD_SECONDS", "1");
+    place.set("PRACTICE__INGRESS_LISTEN", "");
+    place.set("SYNC__TRANSITION_SECONDS", "1");
+    let person = Person::at(&place.base);
+    (place, person)
+}
+
+#[actix_web::test]
+async fn a_deploy_loses_nothing() {
+    let (place, person) = busy_place().await;
+    let mut first = place.serve();
+    sign_up(&person, "haneul").await;
+    person.log_in("haneul", PASSWORD).await.leads_to("/dashboard");
+    // Asked to stop with three under way, and one that is asked for at the same moment.
+    let mut ids = Vec::new();
+    for name in ["lab-1", "lab-2"] {
+        ids.push(person.launch(name).await);
+    }
+    let form = person.launch_form("lab-3").await;
+    let fields: Vec<(&str, &str)> = form.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let request = person.post_request("/instances", &fields).await;
+    let (_, late) = futures::future::join(async { first.signal("TERM") }, person.try_send(request)).await;
+    assert_eq!(first.wait(), Some(0), "{}", first.said());
+    assert_eq!(place.database_process(), None, "the embedded database is ended");
+
+    let mut second = place.serve();
+    assert!(!second.said().contains("taking over the embedded database"), "it was ended in order");
+    assert!(person.is_signed_in().await);
+    for id in &ids {
+        until("it to be built", async || (person.status(id).await == "active").then_some(())).await;
+    }
+    // Whoever was answered has a mini PC; whoever was not has none, or one.
+    let rows = person.ids().await.len();
+    let answered = late.is_some_and(|answer| answer.status == 303);
+    assert!(rows == 3 || (rows == 2 && !answered), "{rows} rows; answered: {answered}");
+    let all = person.ids().await;
+    for id in &all {
+        until("it to be built", async || (person.status(id).await == "active").then_some(())).await;
+    }
+    second.stop();
+    let machines = std::fs::read_to_string(place.data().join("practice/compute.json")).unwrap();
+    let machines: serde_json::Value = serde_json::from_str(&machines).unwrap();
+    assert_eq!(machines["machines"].as_array().unwrap().len(), all.len(), "one machine each");
+}
+
+#[actix_web::test]
+async fn streams_end_when_the_program_is_stopped() {
+    let (place, person) = busy_place().await;
+    let mut served = place.serve();
+    sign_up(&person, "haneul").await;
+    person.log_in("haneul", PASSWORD).await.leads_to("/dashboard");
+    let id = person.deploy("web-1", "hello:1").await;
+    until("it to run", async || (person.container_status(&id).await == "running").then_some(())).await;
+    let mut log = person.follow(&format!("/applications/{id}/logs/stream")).await;
+    log.until("start").await;
+    served.signal("TERM");
+    while log.next().await.is_some() {}
+    assert_eq!(served.wait(), Some(0), "{}", served.said());
+    assert_eq!(place.database_process(), None);
 }

@@ -24,6 +24,7 @@ use crate::cloud::cluster::{AppOwner, LogLine, LogRequest};
 use crate::cloud_services::CloudService;
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, ApplicationId};
+use crate::metrics::OpenStream;
 use crate::session;
 use crate::web::page::{Lang, Menu};
 use crate::web::reader::{CurrentAccount, Reader};
@@ -223,6 +224,7 @@ pub async fn stream(
                 },
                 send,
                 _seat: seat,
+                _counted: reader.app.metrics.stream("log"),
             };
             actix_web::rt::spawn(follower.run());
         }
@@ -246,6 +248,7 @@ struct Follower {
     request: LogRequest,
     send: mpsc::Sender<Bytes>,
     _seat: Seat,
+    _counted: OpenStream,
 }
 
 /// Why a stream ends: with a sentence, to be asked for again or not.

@@ -21,6 +21,8 @@ use super::answer::{self, Answer};
 use super::credentials::Credentials;
 use super::flight::Flight;
 use super::lenient::lenient;
+use super::session::REQUEST_ID_HEADER;
+use crate::cause::Cause;
 use crate::cloud::CloudError;
 
 /// How long to go on with a token that still works after a renewal ahead of time has failed.
@@ -156,7 +158,12 @@ impl Keystone {
     async fn login(&self, http: &Client) -> Result<Token, CloudError> {
         let url = format!("{}/auth/tokens", self.0.credentials.auth_url);
         let request = async {
-            let response = http.post(&url).json(&self.0.credentials.token_request()).send().await;
+            let response = http
+                .post(&url)
+                .header(REQUEST_ID_HEADER, Cause::current().global_request_id())
+                .json(&self.0.credentials.token_request())
+                .send()
+                .await;
             Answer::read(response.map_err(|err| answer::no_answer("Keystone", &err))?, &self.0.limits).await
         };
         let answer = self.0.limits.bound("Keystone", request).await?;

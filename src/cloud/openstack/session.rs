@@ -21,6 +21,7 @@ use url::Url;
 use super::answer::{Answer, Limits};
 use super::credentials::Credentials;
 use super::keystone::{Keystone, Token};
+use crate::cause::Cause;
 use crate::cloud::CloudError;
 
 /// How requests to OpenStack are bounded.
@@ -49,6 +50,9 @@ const QUEUE_FACTOR: u32 = 4;
 
 /// How many times the time limit a [`Call::patient`] request has.
 const PATIENCE: u32 = 3;
+
+/// In which each request says whose it is (see [`Cause`]); in answers, the service's own id.
+pub(super) const REQUEST_ID_HEADER: &str = "x-openstack-request-id";
 
 /// Pages of 1,000; more machines than this are no classroom, but a service that hands out the same page for ever.
 pub(super) const MAX_PAGES: usize = 100;
@@ -171,6 +175,7 @@ impl Session {
             microversion: None,
             version_root: false,
             patient: false,
+            cause: Cause::current(),
         }
     }
 
@@ -261,6 +266,7 @@ pub(super) struct Call<'a> {
     /// The service's version document is asked for, which stands above what belongs to a project.
     version_root: bool,
     patient: bool,
+    cause: Cause,
 }
 
 impl Call<'_> {
@@ -348,8 +354,9 @@ impl Call<'_> {
         if let Some(version) = &self.microversion {
             request = request.header("x-openstack-nova-api-version", version);
         }
+        request = request.header(REQUEST_ID_HEADER, self.cause.global_request_id());
         let response = request.header("accept", "application/json").send_unchecked().await.map_err(|err| {
-            tracing::warn!(error = %err, "a request failed");
+            tracing::warn!(error = %err, cause = %self.cause, "a request failed");
             CloudError::unavailable(format_args!("no answer from {} at {origin}", self.service.name()))
         })?;
         Answer::read(response, &self.session.limits).await
@@ -361,20 +368,21 @@ impl Call<'_> {
     }
 
     fn log(&self, result: &Result<Answer, CloudError>, took: Duration) {
-        let took_ms = took.as_millis();
+        let (took_ms, cause) = (took.as_millis(), self.cause);
         match result {
             Ok(answer) if answer.status.is_success() || answer.status == StatusCode::NOT_FOUND => {
-                tracing::debug!(status = answer.status.as_u16(), request_id = answer.request_id(), took_ms, "answered");
+                tracing::debug!(status = answer.status.as_u16(), request_id = answer.request_id(), %cause, took_ms, "answered");
             }
             Ok(answer) => tracing::warn!(
                 status = answer.status.as_u16(),
                 request_id = answer.request_id(),
+                %cause,
                 sentence = answer.sentence().unwrap_or_default(),
                 took_ms,
                 service = self.service.kind(),
                 "refused"
             ),
-            Err(err) => tracing::warn!(error = %err, took_ms, service = self.service.kind(), "no answer"),
+            Err(err) => tracing::warn!(error = %err, %cause, took_ms, service = self.service.kind(), "no answer"),
         }
     }
 }

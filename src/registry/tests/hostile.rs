@@ -15,13 +15,13 @@ use crate::registry::settings::Source;
 use crate::registry::web::{Ask, Web};
 
 /// A listener beside the registry that nobody may knock at.
-struct Bystander {
+pub(super) struct Bystander {
     port: u16,
     knocks: Arc<AtomicUsize>,
 }
 
 impl Bystander {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let knocks = Arc::new(AtomicUsize::new(0));
@@ -35,7 +35,7 @@ impl Bystander {
     }
 
     /// Ways to say where it is.
-    fn addresses(&self) -> Vec<String> {
+    pub(super) fn addresses(&self) -> Vec<String> {
         let hosts = [
             "127.0.0.1",
             "localhost",
@@ -56,7 +56,7 @@ impl Bystander {
     }
 
     /// A connection of ours after all others: had there been one, it would have been counted by now.
-    async fn assert_left_alone(&self) {
+    pub(super) async fn assert_left_alone(&self) {
         let before = self.knocks.load(Ordering::SeqCst);
         let own = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
         let end = Instant::now() + Duration::from_secs(10);

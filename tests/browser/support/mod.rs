@@ -3,6 +3,8 @@
 pub mod driver;
 pub mod page;
 pub mod portal;
+#[path = "../../common/secrets.rs"]
+pub mod secrets;
 
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Folder, Shared, signal};
+use super::{Folder, Shared, secrets, signal};
 
 static SHARED: Shared<Portal> = Shared::new();
 
@@ -110,6 +110,7 @@ impl Portal {
             .env("FASTCLOUD_DATA__DIR", self.data())
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
+            .env("FASTCLOUD_LOG__FILTER", "debug,fast_cloud=trace")
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
@@ -245,5 +246,7 @@ impl Drop for Portal {
             signal(process.id(), "CONT");
         }
         self.stop();
+        let log = std::fs::read_to_string(self.log_file()).unwrap_or_default();
+        secrets::check("the portal's log", &log, &[]);
     }
 }

@@ -42,6 +42,10 @@ impl Answer {
     }
 
     /// As text; an archive has none.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("{}: {error}: {}", self.what, self.body()))
+    }
+
     pub fn body(&self) -> String {
         if self.header("content-type") == "application/zip" {
             return String::new();

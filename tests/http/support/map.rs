@@ -109,6 +109,7 @@ pub fn known(ids: &Ids) -> Vec<Route> {
     let none = Vec::new;
     let map = vec![
         (Public, "GET", "/", none()),
+        (Public, "GET", "/metrics", none()),
         (Public, "GET", "/signup", none()),
         (Public, "POST", "/signup", words(&person)),
         (Public, "GET", "/signup/check", none()),

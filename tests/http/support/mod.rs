@@ -4,10 +4,13 @@ pub mod answer;
 pub mod containers;
 pub mod database;
 pub mod gate;
+pub mod log;
 pub mod map;
 pub mod person;
 pub mod portal;
 pub mod program;
+#[path = "../../common/secrets.rs"]
+pub mod secrets;
 
 use std::time::{Duration, Instant};
 

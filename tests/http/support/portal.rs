@@ -25,8 +25,9 @@ use tokio::sync::{Notify, OnceCell, oneshot};
 
 use super::database::{Database, Folder};
 use super::gate::Gate;
+use super::log::{self, Mark};
 use super::person::{PASSWORD, Person};
-use super::until;
+use super::{secrets, until};
 
 /// What a test wants of its portal.
 pub struct Setup {
@@ -140,6 +141,18 @@ pub struct TestApp {
     people: AtomicU32,
     build: Duration,
     folder: Folder,
+    /// Where the log was when it began.
+    pub log: Mark,
+    /// Text that is looked through as if it had been logged.
+    pub planted: String,
+}
+
+impl Drop for TestApp {
+    /// Whatever a test does with its portal, no secret may be in what was logged meanwhile.
+    fn drop(&mut self) {
+        let text = format!("{}{}", self.log.text(), self.planted);
+        secrets::check("a portal's log", &text, &self.log.secrets());
+    }
 }
 
 impl TestApp {
@@ -148,9 +161,8 @@ impl TestApp {
     }
 
     pub async fn with(change: impl FnOnce(&mut Setup)) -> Self {
-        if let Ok(filter) = std::env::var("RUST_LOG") {
-            let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
-        }
+        log::keep();
+        let mark = Mark::here();
         let mut setup = Setup::default();
         change(&mut setup);
         let folder = Folder::new();
@@ -175,7 +187,21 @@ impl TestApp {
         let portal = Portal::start(setup.config.clone(), &database, clouds.clone());
         sync::take_catalogue(&portal.app).await.unwrap();
         let (config, people) = (setup.config, AtomicU32::new(0));
-        let mut app = Self { portal, cloud, cluster, gate, files, clouds, database, config, people, build, folder };
+        let mut app = Self {
+            portal,
+            cloud,
+            cluster,
+            gate,
+            files,
+            clouds,
+            database,
+            config,
+            people,
+            build,
+            folder,
+            log: mark,
+            planted: String::new(),
+        };
         if setup.worker {
             app.work();
         }

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::database::Folder;
+use super::log::Mark;
+use super::secrets;
 
 /// A folder to work in, and what the program is told there.
 pub struct Place {
@@ -67,6 +69,9 @@ impl Place {
                 command.env_remove(name);
             }
         }
+        command.env("KUBECONFIG", "none.kubeconfig");
+        // As talkative as it can be made: its output is looked through for secrets.
+        command.env("FASTCLOUD_LOG__FILTER", "debug,fast_cloud=trace");
         command.args(arguments).current_dir(self.path()).envs(self.variables.clone()).env("RUST_BACKTRACE", "0");
         command
     }
@@ -90,6 +95,7 @@ impl Place {
     }
 
     pub fn serve(&self) -> Served {
+        let log = Mark::here();
         let mut child =
             self.command(&[]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
@@ -104,7 +110,7 @@ impl Place {
                 }
             });
         }
-        let mut served = Served { child, said };
+        let mut served = Served { child, said, log };
         served.wait_for("fast cloud serves on");
         served
     }
@@ -165,6 +171,7 @@ impl Run {
 pub struct Served {
     child: Child,
     said: Arc<Mutex<String>>,
+    log: Mark,
 }
 
 impl Served {
@@ -213,5 +220,9 @@ impl Drop for Served {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // The link for the first admin is for whoever reads it, once.
+        let said = self.said();
+        let said: Vec<&str> = said.lines().filter(|line| !line.contains("/setup?token=")).collect();
+        secrets::check("the program's output", &said.join("\n"), &self.log.secrets());
     }
 }

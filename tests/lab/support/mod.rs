@@ -7,6 +7,8 @@ mod lab;
 mod person;
 mod portal;
 mod proxy;
+#[path = "../../common/secrets.rs"]
+mod secrets;
 mod stack;
 
 use std::time::{Duration, Instant};

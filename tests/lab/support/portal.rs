@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::person::Person;
-use super::until;
+use super::{secrets, until};
 
 /// A data folder. Dropped, it is removed, and the database in it ended if a killed portal left it running.
 pub struct Home(PathBuf);
@@ -133,7 +133,9 @@ impl Setup {
         command.env("FASTCLOUD_SERVER__LISTEN", format!("127.0.0.1:{port}"));
         command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
         let child = std::sync::Mutex::new(command.spawn().unwrap());
-        Portal { child, base: format!("http://127.0.0.1:{port}"), out, err }
+        let files = self.env.iter().filter(|(key, _)| matches!(key.as_str(), "OS_CLIENT_CONFIG_FILE" | "KUBECONFIG"));
+        let secrets = files.flat_map(|(_, file)| secrets_in(file)).collect();
+        Portal { child, base: format!("http://127.0.0.1:{port}"), out, err, secrets }
     }
 }
 
@@ -143,6 +145,20 @@ pub struct Portal {
     pub base: String,
     out: PathBuf,
     err: PathBuf,
+    /// What the clouds are logged in to with.
+    secrets: Vec<String>,
+}
+
+/// Passwords and tokens in the files that name clouds: `password: …`, `secret: …`, `token: …`.
+fn secrets_in(file: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let value = |line: &str| {
+        let (key, value) = line.trim().split_once(": ")?;
+        let value = value.trim_matches(['"', '\'']);
+        let secret = ["password", "secret", "token"].iter().any(|word| key.ends_with(word));
+        (secret && value.len() >= 8).then(|| value.to_owned())
+    };
+    text.lines().filter_map(value).collect()
 }
 
 impl Portal {
@@ -247,5 +263,7 @@ impl Drop for Portal {
             let _ = child.kill();
             let _ = child.wait();
         }
+        let log = std::fs::read_to_string(&self.err).unwrap_or_default();
+        secrets::check("the portal's log", &log, &self.secrets);
     }
 }

@@ -255,3 +255,24 @@ async fn names_that_would_change_the_address() {
     client.delete_key("a/b ?").await.unwrap();
     assert_eq!(cloud.asked("DELETE", "/compute/v2.1/os-keypairs/a%2Fb%20%3F"), 1);
 }
+
+#[tokio::test]
+async fn a_request_says_whose_it_is_to_each_service() {
+    let cause = Cause::new(uuid::Uuid::new_v4());
+    let expected = cause.global_request_id();
+    let strangers = Arc::new(AtomicU32::new(0));
+    let counted = strangers.clone();
+    let cloud = Cloud::start(move |request| {
+        if request.headers.get(REQUEST_ID_HEADER) != Some(&expected) {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+        None
+    })
+    .await;
+    let client = cloud.client(30);
+    cause.of(client.list(None)).await.unwrap();
+    assert_eq!(cloud.logins(), 1);
+    assert_eq!(strangers.load(Ordering::SeqCst), 0, "the login and the list carry it");
+    client.list(None).await.unwrap();
+    assert_eq!(strangers.load(Ordering::SeqCst), 1, "others have ids of their own");
+}

@@ -8,6 +8,7 @@ use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
+use crate::cause::Cause;
 use crate::cloud::CloudError;
 use crate::cloud::objects::ObjectKey;
 use crate::cloud::openstack::answer::{Answer, no_answer};
@@ -34,12 +35,13 @@ pub(super) struct Request<'a> {
     headers: Vec<(String, String)>,
     body: Option<Vec<u8>>,
     patience: u32,
+    cause: Cause,
 }
 
 impl<'a> Request<'a> {
     pub(super) fn new(session: &'a Session, method: Method) -> Self {
         let (path, query, headers) = (String::new(), Vec::new(), Vec::new());
-        Self { session, method, path, query, headers, body: None, patience: 1 }
+        Self { session, method, path, query, headers, body: None, patience: 1, cause: Cause::current() }
     }
 
     pub(super) fn container(mut self, container: &str) -> Self {
@@ -115,6 +117,7 @@ impl<'a> Request<'a> {
     pub(super) fn prepared(&self, http: &Client, token: &Token) -> Result<reqwest::RequestBuilder, CloudError> {
         let (name, value) = token.header();
         let mut request = http.request(self.method.clone(), self.url(token)?).header(name, value);
+        request = request.header("x-trans-id-extra", self.cause.transaction_suffix());
         if !self.query.is_empty() {
             request = request.query(&self.query);
         }
@@ -139,19 +142,21 @@ impl<'a> Request<'a> {
     }
 
     fn log(&self, result: &Result<Answer, CloudError>, began: Instant) {
-        let took_ms = began.elapsed().as_millis();
+        let (took_ms, cause) = (began.elapsed().as_millis(), self.cause);
         // Names of files are nobody's business in a log.
         let container = self.path.split('/').nth(1).unwrap_or_default();
         match result {
             Ok(answer) if answer.status.is_server_error() => tracing::warn!(
-                method = %self.method, container, status = answer.status.as_u16(), request_id = answer.request_id(), took_ms,
+                method = %self.method, container, status = answer.status.as_u16(), request_id = answer.request_id(), %cause, took_ms,
                 "Swift refused"
             ),
             Ok(answer) => tracing::debug!(
-                method = %self.method, container, status = answer.status.as_u16(), request_id = answer.request_id(), took_ms,
+                method = %self.method, container, status = answer.status.as_u16(), request_id = answer.request_id(), %cause, took_ms,
                 "Swift answered"
             ),
-            Err(error) => tracing::warn!(method = %self.method, container, %error, took_ms, "no answer from Swift"),
+            Err(error) => {
+                tracing::warn!(method = %self.method, container, %error, %cause, took_ms, "no answer from Swift")
+            }
         }
     }
 }

@@ -232,3 +232,16 @@ async fn listings_and_downloads_are_read() {
     assert_eq!((part.etag.as_str(), part.length), ("abc", Some(2)));
     assert_eq!(part.body.next().await.unwrap().unwrap(), "01");
 }
+
+#[tokio::test]
+async fn a_request_says_whose_it_is() {
+    let cause = crate::cause::Cause::new(uuid::Uuid::new_v4());
+    let cloud = Cloud::start(|request| {
+        let used = vec![("x-container-bytes-used", "0".to_owned()), ("x-container-object-count", "0".to_owned())];
+        request.target.starts_with(ACCOUNT).then(|| swift(204, used, ""))
+    })
+    .await;
+    let client = cloud.client(5);
+    cause.of(client.container("c")).await.unwrap();
+    assert_eq!(cloud.seen().last().unwrap().headers["x-trans-id-extra"], cause.transaction_suffix());
+}
