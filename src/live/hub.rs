@@ -15,6 +15,7 @@ use super::model::{self, Moment, Touch};
 use super::{Cursor, Topics, WINDOW};
 use crate::app::App;
 use crate::ids::AccountId;
+use crate::metrics::OpenStream;
 use crate::session;
 
 /// How often it is looked what other processes have written, and how soon after one look the next may be.
@@ -228,7 +229,7 @@ impl Hub {
         if !std::mem::replace(&mut seats.looked_after, true) {
             rt::spawn(look_after(app.clone()));
         }
-        Taken { app: app.clone(), account, seat }
+        Taken { app: app.clone(), account, seat, _counted: app.metrics.stream("page") }
     }
 
     fn stand_up(&self, account: AccountId, number: u64) {
@@ -293,6 +294,7 @@ pub struct Taken {
     app: Arc<App>,
     account: AccountId,
     seat: Arc<Seat>,
+    _counted: OpenStream,
 }
 
 impl Drop for Taken {
