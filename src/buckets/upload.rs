@@ -18,7 +18,7 @@ use actix_web::rt;
 use bytes::Bytes;
 use fail::fail_point;
 use futures::channel::{mpsc, oneshot};
-use futures::{SinkExt, StreamExt};
+use futures::{FutureExt, SinkExt, StreamExt};
 use md5::{Digest, Md5};
 
 use super::model::uploading::{self, NewUpload, Refusal};
@@ -444,7 +444,11 @@ async fn both(
             let stored = stored.await;
             Ok((fed?, stored?))
         }
-        futures::future::Either::Right((Err(error), _)) => Err(error.into()),
+        // The sender may have failed at the same moment: that is why the store was told to end.
+        futures::future::Either::Right((Err(error), feed)) => match feed.now_or_never() {
+            Some(Err(failure)) => Err(failure),
+            _ => Err(error.into()),
+        },
         futures::future::Either::Right((Ok(etag), feed)) => Ok((feed.await?, etag)),
     }
 }
