@@ -357,9 +357,9 @@ async fn killed_at_half_leaves_nothing() {
         let (small, large) = (sparse(&home, "small", 64), sparse(&home, "large", 256));
         upload(&person, &portal, &bucket, &sparse(&home, "before", 1), "small.bin").await;
         let before = md5(&home.path().join("before")).await;
-        let half_way = async |person: &Person, portal: &Portal, file: &Path, name: &str, seconds: u64| {
+        let half_way = async |person: &Person, portal: &Portal, file: &Path, name: &str, rate: &str, seconds: u64| {
             let mut arguments = form(person, portal, &bucket, file, name);
-            arguments.extend(["--limit-rate".to_owned(), "24M".to_owned()]);
+            arguments.extend(["--limit-rate".to_owned(), rate.to_owned()]);
             let mut child = Command::new("curl").arg("-s").args(&arguments).kill_on_drop(true).spawn().unwrap();
             tokio::time::sleep(Duration::from_secs(seconds)).await;
             assert!(child.try_wait().unwrap().is_none(), "half of it is still to come");
@@ -368,7 +368,7 @@ async fn killed_at_half_leaves_nothing() {
         for (file, name) in [(&small, "small.bin"), (&large, "large.bin")] {
             let seconds = if name == "small.bin" { 1 } else { 5 };
             // The client.
-            let mut child = half_way(&person, &portal, file, name, seconds).await;
+            let mut child = half_way(&person, &portal, file, name, "24M", seconds).await;
             child.kill().await.unwrap();
             until("no segments", 90, async || {
                 let left = segments(lab, &home).await;
@@ -377,10 +377,10 @@ async fn killed_at_half_leaves_nothing() {
             .await;
             assert_eq!(objects(lab, &home, &bucket).await, ["small.bin"]);
         }
-        // The portal.
-        let mut child = half_way(&person, &portal, &large, "large.bin", 4).await;
+        // The portal. Slowly enough that half is still to come when all has been looked at.
+        let mut child = half_way(&person, &portal, &large, "large.bin", "8M", 10).await;
         assert!(!segments(lab, &home).await.is_empty(), "it was at its segments");
-        let small_child = half_way(&person, &portal, &small, "small.bin", 1).await;
+        let small_child = half_way(&person, &portal, &small, "small.bin", "8M", 1).await;
         assert!(child.try_wait().unwrap().is_none(), "half of it is still to come");
         portal.kill();
         drop((child, small_child));
