@@ -1,6 +1,8 @@
 //! Files on a real Swift: the same bytes on both sides, large ones in little memory, and nothing half when something
 //! breaks. Containers are called `t-lab-…` (and `segments_…`), and are removed.
 
+pub mod crash;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -57,7 +57,8 @@ fn every_point_of_the_source_is_in_the_table() {
     points(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
     let machines = POINTS.iter().map(|(name, _)| *name);
     let containers = crate::containers::crash::POINTS.iter().map(|(name, _)| *name);
-    let table: BTreeSet<String> = machines.chain(containers).map(str::to_owned).collect();
+    let files = crate::buckets::crash::POINTS.iter().map(|(name, _)| *name);
+    let table: BTreeSet<String> = machines.chain(containers).chain(files).map(str::to_owned).collect();
     assert_eq!(found, table, "left: the points in src, right: those that the tests kill the portal at");
 }
 
