@@ -70,7 +70,10 @@ async fn logins(lab: &Lab) {
 /// Every line of the table is fine, and the table has them all.
 fn works(setup: &Setup, home: &Home) {
     let (fine, said) = setup.check(home);
-    assert!(fine && !said.contains("FAIL") && !said.contains("skip"), "{said}");
+    // Containers are pretended in this test, which asks no registry; everything else is looked at.
+    let skipped =
+        said.lines().find(|line| line.starts_with("skip") && !line.ends_with("the practice cloud asks no registry"));
+    assert!(fine && !said.contains("FAIL") && skipped.is_none(), "{said}");
     for what in [
         "Database",
         "Keystone login",
