@@ -69,7 +69,11 @@ impl Namespaces {
 
 impl Drop for Namespaces {
     fn drop(&mut self) {
-        for made in Self::all().unwrap_or_default().difference(&self.before) {
+        let now = Self::all().unwrap_or_else(|error| {
+            eprintln!("what was made in the cluster is left behind: {error}");
+            BTreeSet::new()
+        });
+        for made in now.difference(&self.before) {
             // Nothing may fail while a failed test unwinds.
             if let Err(error) = kubectl(&["delete", made, "--wait=false"]) {
                 eprintln!("{made} is left behind: {error}");
