@@ -28,6 +28,8 @@ use crate::ids::{AccountId, ApplicationId};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long the ingress answers without a failure before it counts as ready for requests.
+const STEADY: Duration = Duration::from_secs(2);
 
 fn variable(name: &str, default: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| default.to_owned())
@@ -177,5 +179,24 @@ async fn until_answers(host: &str, expected: u16) -> String {
         }
         assert!(began.elapsed() < PATIENCE, "{answer:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Waits until the ingress has answered 200 to all requests for [`STEADY`]. After it has read its configuration anew, an
+/// nginx's old worker still takes connections for a tenth of a second beside the new one, and it knows of no pod.
+async fn until_steady(host: &str) {
+    let began = Instant::now();
+    let mut since = None;
+    loop {
+        let answer = get(host).await;
+        if matches!(answer, Ok((200, _))) {
+            if since.get_or_insert_with(Instant::now).elapsed() > STEADY {
+                return;
+            }
+        } else {
+            assert!(began.elapsed() < PATIENCE, "{answer:?}");
+            since = None;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

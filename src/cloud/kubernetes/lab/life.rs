@@ -143,6 +143,8 @@ async fn lab_secrets_are_kept_changed_and_removed() {
 /// Requests to a host one after the other, until it is told to end: how many, and which failed.
 async fn hammer(host: String, end: tokio::sync::oneshot::Receiver<()>) -> (u32, Vec<String>) {
     let (mut count, mut failed) = (0, Vec::new());
+    let began = Instant::now();
+    let at = || began.elapsed().as_secs_f32();
     tokio::pin!(end);
     loop {
         tokio::select! {
@@ -150,8 +152,8 @@ async fn hammer(host: String, end: tokio::sync::oneshot::Receiver<()>) -> (u32, 
             _ = &mut end => return (count, failed),
             answer = get(&host) => match answer {
                 Ok((200, _)) => {}
-                Ok((status, text)) => failed.push(format!("{status} {text}")),
-                Err(err) => failed.push(format!("{err:?}")),
+                Ok((status, text)) => failed.push(format!("{:.2} s: {status} {text}", at())),
+                Err(err) => failed.push(format!("{:.2} s: {err:?}", at())),
             },
         }
         count += 1;
@@ -166,7 +168,7 @@ async fn lab_redeploys_without_a_failed_request() {
         let mut order = DeployOrder { replicas, ..account.order(from) };
         account.deploy(&order).await;
         account.until_ready(&order).await;
-        until_answers(&order.host, 200).await;
+        until_steady(&order.host).await;
         let (end, ended) = tokio::sync::oneshot::channel();
         let requests = tokio::spawn(hammer(order.host.clone(), ended));
         for (image, revision) in [(to, 2), (from, 3), (from, 4)] {
