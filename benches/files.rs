@@ -3,7 +3,7 @@
 //!
 //! Needs the lab's Swift (`lab/up openstack`; `OS_CLOUD`, `OS_CLIENT_CONFIG_FILE` as for the portal), `curl` and
 //! `openstack`; where no cloud is named it says so and ends. Each part ends after [`ROUNDS`], or with the round in which
-//! [`PART`] is over.
+//! [`PART`] is over. `cargo bench --bench files -- small` runs the parts whose names contain the word.
 
 #[path = "support/browser.rs"]
 mod browser;
@@ -49,6 +49,9 @@ const FEW: &str = "10";
 /// How often a page is looked at.
 const LOOKS: usize = 21;
 const LOGIN: &str = "bench-student";
+const UP: &str = "1 GiB up";
+const DOWN: &str = "1 GiB down";
+const MANY_SMALL: &str = "1,000 small files of 10 KiB up";
 
 /// One side: what comes before a name, and the header that opens it.
 struct Side {
@@ -192,23 +195,42 @@ async fn measure(
     std::fs::write(folder.path().join("small"), vec![7; SMALL])?;
 
     let large_path = large.display().to_string();
-    let up = compare("1 GiB up", &portal, &direct, async |side, _| {
-        curl(side, &["-T", &large_path, &format!("{}/large-{}", side.url, side.name), "-o", "/dev/null"]).await
-    })
-    .await?;
-    let down = compare("1 GiB down", &portal, &direct, async |side, _| {
-        curl(side, &["-o", "/dev/null", &format!("{}/large-direct", side.url)]).await
-    })
-    .await?;
-    let small = compare("1,000 files of 10 KiB up", &portal, &direct, async |side, round| {
-        let list = many(side, round, folder.path())?.display().to_string();
-        curl(side, &["--parallel", "--parallel-max", AT_ONCE, "--config", &list]).await
-    })
-    .await?;
+    let mut kept = Vec::new();
+    if is_wanted(UP) {
+        let up = compare(UP, &portal, &direct, async |side, _| put(side, &large_path).await).await?;
+        kept.push((UP, up));
+    }
+    if is_wanted(DOWN) {
+        put(&direct, &large_path).await?;
+        let down = compare(DOWN, &portal, &direct, async |side, _| {
+            curl(side, &["-o", "/dev/null", &format!("{}/large-direct", side.url)]).await
+        });
+        kept.push((DOWN, down.await?));
+    }
+    if is_wanted(MANY_SMALL) {
+        let small = compare(MANY_SMALL, &portal, &direct, async |side, round| {
+            let list = many(side, round, folder.path())?.display().to_string();
+            curl(side, &["--parallel", "--parallel-max", AT_ONCE, "--config", &list]).await
+        });
+        kept.push((MANY_SMALL, small.await?));
+    }
     let (now, peak) = resident::resident(std::process::id())?;
     println!("memory of the process after that: {now:.0} MB, at most {peak:.0} MB");
-    pages(&direct.url, name, &mut browser).await?;
-    Ok(vec![("1 GiB up", up), ("1 GiB down", down), ("1,000 files of 10 KiB up", small)])
+    if is_wanted("a page") {
+        pages(&direct.url, name, &mut browser).await?;
+    }
+    Ok(kept)
+}
+
+/// The large file, under the side's own name.
+async fn put(side: &Side, large: &str) -> anyhow::Result<f64> {
+    curl(side, &["-T", large, &format!("{}/large-{}", side.url, side.name), "-o", "/dev/null"]).await
+}
+
+/// Whether a part is asked for: every one, unless words are given.
+fn is_wanted(part: &str) -> bool {
+    let mut words = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
+    words.peek().is_none() || words.any(|word| part.contains(&word))
 }
 
 /// The login's own token, for curl.

@@ -13,6 +13,7 @@ use actix_web::{HttpServer, Resource, guard, web};
 use tokio::sync::{Notify, watch};
 use tracing_actix_web::TracingLogger;
 
+use crate::buckets::desk::Desk;
 use crate::buckets::routes::swift_api;
 use crate::cloud::Compute;
 use crate::cloud::cluster::Cluster;
@@ -51,6 +52,8 @@ pub struct App {
     pub shared: Shared,
     pub metrics: Metrics,
     pub pulse: Pulse,
+    /// Where small files are written down.
+    pub desk: Desk,
     /// Notified when an operation was put into the queue.
     pub work: Notify,
     /// The pages that are open, and told what changes.
@@ -65,6 +68,7 @@ impl App {
         let Clouds { compute, cluster, images, objects } = metrics::clouds::counted(clouds, &metrics);
         Arc::new(Self {
             pulse: Pulse::new(&config.sync),
+            desk: Desk::new(&db, config.quota),
             config,
             db,
             compute,

@@ -78,16 +78,33 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&mut MysqlConnection) -> Result<T, Error> + Send + 'static,
     {
-        let (pool, refused, span) = (self.pool.clone(), self.refused.clone(), tracing::Span::current());
+        let (db, span) = (self.clone(), tracing::Span::current());
         let done = actix_web::web::block(move || {
             let _span = span.entered();
-            let mut conn = pool.get().map_err(|error| {
-                refused.fetch_add(1, Ordering::Relaxed);
-                Error::Unavailable(error.to_string())
-            })?;
-            work(&mut conn)
+            db.run_here(work)
         });
         done.await.map_err(|_| Error::Unavailable("the thread pool is shutting down".to_owned()))?
+    }
+
+    /// The same on this thread, which has to be one that may block.
+    ///
+    /// # Errors
+    /// As [`Db::run_job`].
+    pub fn run_here<T>(&self, work: impl FnOnce(&mut MysqlConnection) -> Result<T, Error>) -> Result<T, Error> {
+        let mut conn = self.pool.get().map_err(|error| {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            Error::Unavailable(error.to_string())
+        })?;
+        work(&mut conn)
+    }
+
+    /// Waits for what another thread does with the database, no longer than [`Db::run`] does.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] after the pool's time limit and ten seconds.
+    pub async fn in_time<T>(&self, done: impl Future<Output = T>) -> Result<T, Error> {
+        let silent = |_| Error::Unavailable("no answer in time".to_owned());
+        tokio::time::timeout(self.patience, done).await.map_err(silent)
     }
 
     /// The same for a request: a database that takes connections and answers nothing is unavailable too. What was begun
@@ -100,8 +117,7 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&mut MysqlConnection) -> Result<T, Error> + Send + 'static,
     {
-        let silent = || Error::Unavailable("no answer in time".to_owned());
-        tokio::time::timeout(self.patience, self.run_job(work)).await.map_err(|_| silent())?
+        self.in_time(self.run_job(work)).await?
     }
 
     /// How often no connection was to be had in time, since the start.

@@ -58,7 +58,7 @@ recon_cache_path = $RUN/swift/cache
 pipeline = $s-server
 [app:$s-server]
 use = egg:swift#$s
-$(if [ $s = container ]; then printf '[container-updater]\ninterval = 5\n'; fi)
+$(if [ $s = container ]; then printf '[container-updater]\ninterval = 20\n'; fi)
 E
   done
 }
@@ -67,8 +67,8 @@ swift_setup() {                             # the rings: where the one device of
   local s port power
   for s in account container object; do
     port=SWIFT_${s^^}_PORT
-    # the updater starts a process for each partition of containers, every few seconds
-    power=4; [ $s != container ] || power=1
+    # the updater starts a process for each partition of containers, which takes a second of a core: one is enough
+    power=4; [ $s != container ] || power=0
     rm -f /etc/swift/$s.{builder,ring.gz}
     swift-ring-builder /etc/swift/$s.builder create $power 1 0
     swift-ring-builder /etc/swift/$s.builder add r1z1-"$IP":"${!port}"/d1 1

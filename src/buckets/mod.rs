@@ -7,6 +7,7 @@
 //! [`sync`] measures, and sweeps what a process that died has left.
 
 pub mod archive;
+pub mod desk;
 pub mod files;
 pub mod forms;
 pub mod kinds;

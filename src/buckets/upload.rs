@@ -94,6 +94,13 @@ pub struct Order {
     pub attempt: String,
 }
 
+impl Order {
+    fn row(&self, key: &ObjectKey, in_segments: bool, wanted: u64) -> NewUpload {
+        let (bucket, attempt) = (self.bucket.id, self.attempt.clone());
+        NewUpload { bucket, key: key.clone(), in_segments, wanted, attempt }
+    }
+}
+
 /// What the sender hands over.
 #[derive(Debug)]
 pub enum Piece {
@@ -262,14 +269,8 @@ async fn claim(
     in_segments: bool,
     wanted: u64,
 ) -> Result<Result<(UploadId, u64), Refusal>, Error> {
-    let (bucket, name, quota) = (order.bucket.clone(), key.clone(), app.config.quota);
-    let attempt = order.attempt.clone();
-    app.db
-        .run(move |conn| {
-            let new = NewUpload { key: &name, in_segments, wanted, attempt: &attempt };
-            Ok(uploading::begin(conn, &bucket, &new, quota))
-        })
-        .await
+    let (account, new, quota) = (order.bucket.account_id, order.row(key, in_segments, wanted), app.config.quota);
+    app.db.run(move |conn| Ok(uploading::begin(conn, account, &new, quota))).await
 }
 
 /// Takes the pieces in, counts them, and keeps the reservation and the lease.

@@ -296,6 +296,20 @@ pub fn usage(conn: &mut MysqlConnection, account: AccountId) -> QueryResult<Usag
     })
 }
 
+/// Bytes of an account's files, and bytes kept free for what is being uploaded.
+fn room_taken(conn: &mut MysqlConnection, account: AccountId) -> QueryResult<(u64, u64)> {
+    let reserved = uploads::table
+        .filter(uploads::account_id.eq(account))
+        .filter(uploads::state.eq("receiving"))
+        .select(sql::<Big>("CAST(COALESCE(SUM(reserved), 0) AS UNSIGNED)"))
+        .single_value();
+    let (used, reserved): (u64, Option<u64>) = alive()
+        .filter(buckets::account_id.eq(account))
+        .select((sql::<Big>("CAST(COALESCE(SUM(bytes), 0) AS UNSIGNED)"), reserved))
+        .first(conn)?;
+    Ok((used, reserved.unwrap_or(0)))
+}
+
 /// An account's limit in bytes.
 ///
 /// # Errors

@@ -1,12 +1,14 @@
 //! Files on their way: what is reserved for them of the quota, and whose segments are in the store.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{NaiveDateTime, TimeDelta};
 use diesel::mysql::MysqlConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Binary;
 use sha2::{Digest, Sha256};
 
-use super::{Bucket, alive, byte_limit, count, lock, signed, usage};
+use super::{Bucket, alive, byte_limit, count, lock, room_taken, signed};
 use crate::cloud::objects::ObjectKey;
 use crate::config::Quota;
 use crate::db;
@@ -87,74 +89,164 @@ fn hash(key: &str) -> Vec<u8> {
 }
 
 /// An upload that begins.
-pub struct NewUpload<'a> {
-    pub key: &'a ObjectKey,
+#[derive(Debug, Clone)]
+pub struct NewUpload {
+    pub bucket: BucketId,
+    pub key: ObjectKey,
     pub in_segments: bool,
     /// Bytes to reserve at most.
     pub wanted: u64,
     /// What its sender calls it; empty: nothing.
-    pub attempt: &'a str,
+    pub attempt: String,
 }
 
-/// Writes down that an upload begins, and reserves; returns how many bytes it got. A try before of the same sender is
-/// over: its process is dead, or will see that the row is gone.
+impl NewUpload {
+    fn attempt_hash(&self) -> Option<Vec<u8>> {
+        (!self.attempt.is_empty()).then(|| hash(&self.attempt))
+    }
+}
+
+/// What an upload got: its id, and how many bytes are reserved for it.
+pub type Begun = Result<(UploadId, u64), Refusal>;
+
+/// A file that the store has confirmed, and that is no large one.
+#[derive(Debug, Clone, Copy)]
+pub struct Confirmed {
+    pub id: UploadId,
+    pub bucket: BucketId,
+    pub bytes: u64,
+    /// Bytes of the file that it has replaced.
+    pub old: Option<u64>,
+}
+
+/// Writes down that an upload begins, and reserves. A try before of the same sender is over: its process is dead, or
+/// will see that the row is gone.
 ///
 /// # Errors
 /// [`Refusal`]
 pub fn begin(
     conn: &mut MysqlConnection,
-    bucket: &Bucket,
-    new: &NewUpload<'_>,
+    account: AccountId,
+    new: &NewUpload,
     default_quota: Quota,
 ) -> Result<(UploadId, u64), Refusal> {
-    let NewUpload { key, in_segments, wanted, .. } = *new;
-    let attempt = Some(new.attempt).filter(|attempt| !attempt.is_empty()).map(hash);
+    let new = std::slice::from_ref(new);
+    let (mut begun, _) = write_down(conn, account, &[], new, default_quota)?;
+    begun.pop().unwrap_or(Err(Refusal::NotNow))
+}
+
+/// What has been stored and what begins of one account, in one transaction. Says of each of the begun what it got, and
+/// of each of the stored whether it was still ours: else its lease had run out, and its bucket is measured anew.
+///
+/// # Errors
+/// The database's: then nothing of all is written.
+pub fn write_down(
+    conn: &mut MysqlConnection,
+    account: AccountId,
+    confirmed: &[Confirmed],
+    new: &[NewUpload],
+    default_quota: Quota,
+) -> QueryResult<(Vec<Begun>, Vec<bool>)> {
     db::transaction(conn, |conn| {
-        lock(conn, bucket.account_id)?;
-        if let Some(attempt) = &attempt {
-            let before = uploads::table
-                .filter(uploads::bucket_id.eq(bucket.id))
-                .filter(uploads::attempt.eq(attempt))
-                .filter(uploads::state.eq(State::Receiving.name()));
-            diesel::update(before)
-                .set((
-                    uploads::state.eq(State::Discarded.name()),
-                    uploads::receiving.eq(None::<u8>),
-                    uploads::reserved.eq(0_u64),
-                ))
-                .execute(conn)?;
-        }
-        let current: Option<Bucket> =
-            alive().filter(buckets::id.eq(bucket.id)).select(Bucket::as_select()).first(conn).optional()?;
-        if !current.is_some_and(|row| row.is_usable()) {
-            return Err(Refusal::NotNow);
-        }
-        let granted = wanted.min(left(conn, bucket.account_id, default_quota)?);
-        let (id, now) = (UploadId::new(), db::now());
-        diesel::insert_into(uploads::table)
-            .values((
-                uploads::id.eq(id),
-                uploads::account_id.eq(bucket.account_id),
-                uploads::bucket_id.eq(bucket.id),
-                uploads::object_key.eq(key.as_str().as_bytes()),
-                uploads::key_hash.eq(hash(key.as_str())),
-                uploads::attempt.eq(&attempt),
-                uploads::state.eq(State::Receiving.name()),
-                uploads::receiving.eq(Some(1_u8)),
-                uploads::reserved.eq(granted),
-                uploads::in_segments.eq(in_segments),
-                uploads::leased_until.eq(now + LEASE),
-                uploads::created_at.eq(now),
-            ))
-            .execute(conn)?;
-        Ok((id, granted))
+        // The account first: who counts what is used must not see a file neither as reserved nor as there.
+        lock(conn, account)?;
+        let ours = confirm(conn, confirmed)?;
+        let begun = if new.is_empty() { Vec::new() } else { begin_all(conn, account, new, default_quota)? };
+        Ok((begun, ours))
     })
+}
+
+fn confirm(conn: &mut MysqlConnection, confirmed: &[Confirmed]) -> QueryResult<Vec<bool>> {
+    let mut ours = Vec::with_capacity(confirmed.len());
+    let mut more: BTreeMap<BucketId, (i64, i64)> = BTreeMap::new();
+    for one in confirmed {
+        let is_ours = diesel::delete(receiving(one.id)).execute(conn)? == 1;
+        let counted = more.entry(one.bucket).or_default();
+        if is_ours {
+            counted.0 += signed(one.bytes) - signed(one.old.unwrap_or(0));
+            counted.1 += i64::from(one.old.is_none());
+        }
+        ours.push(is_ours);
+    }
+    for (bucket, (bytes, objects)) in more {
+        count(conn, bucket, bytes, objects)?;
+    }
+    Ok(ours)
+}
+
+fn begin_all(
+    conn: &mut MysqlConnection,
+    account: AccountId,
+    new: &[NewUpload],
+    default_quota: Quota,
+) -> QueryResult<Vec<Begun>> {
+    let wanted: BTreeSet<BucketId> = new.iter().map(|one| one.bucket).collect();
+    let rows: Vec<Bucket> = alive().filter(buckets::id.eq_any(wanted)).select(Bucket::as_select()).load(conn)?;
+    new.iter().try_for_each(|one| supersede(conn, one))?;
+    let usable: Vec<BucketId> = rows.iter().filter(|row| row.is_usable()).map(|row| row.id).collect();
+    let mut left = left(conn, account, default_quota)?;
+    let mut begun = Vec::with_capacity(new.len());
+    for one in new {
+        if !usable.contains(&one.bucket) {
+            begun.push(Err(Refusal::NotNow));
+            continue;
+        }
+        let granted = one.wanted.min(left);
+        match insert(conn, account, one, granted) {
+            Ok(id) => {
+                left -= granted;
+                begun.push(Ok((id, granted)));
+            }
+            // The statement alone is undone, not the transaction.
+            Err(error) if db::is_duplicate(&error) => begun.push(Err(Refusal::Busy)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(begun)
+}
+
+/// A try before of the same sender is over, and its room is free.
+fn supersede(conn: &mut MysqlConnection, new: &NewUpload) -> QueryResult<()> {
+    let Some(attempt) = new.attempt_hash() else { return Ok(()) };
+    let before = uploads::table
+        .filter(uploads::bucket_id.eq(new.bucket))
+        .filter(uploads::attempt.eq(attempt))
+        .filter(uploads::state.eq(State::Receiving.name()));
+    diesel::update(before)
+        .set((
+            uploads::state.eq(State::Discarded.name()),
+            uploads::receiving.eq(None::<u8>),
+            uploads::reserved.eq(0_u64),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+fn insert(conn: &mut MysqlConnection, account: AccountId, new: &NewUpload, granted: u64) -> QueryResult<UploadId> {
+    let (id, now) = (UploadId::new(), db::now());
+    diesel::insert_into(uploads::table)
+        .values((
+            uploads::id.eq(id),
+            uploads::account_id.eq(account),
+            uploads::bucket_id.eq(new.bucket),
+            uploads::object_key.eq(new.key.as_str().as_bytes()),
+            uploads::key_hash.eq(hash(new.key.as_str())),
+            uploads::attempt.eq(new.attempt_hash()),
+            uploads::state.eq(State::Receiving.name()),
+            uploads::receiving.eq(Some(1_u8)),
+            uploads::reserved.eq(granted),
+            uploads::in_segments.eq(new.in_segments),
+            uploads::leased_until.eq(now + LEASE),
+            uploads::created_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(id)
 }
 
 /// Bytes that an account has left.
 fn left(conn: &mut MysqlConnection, account: AccountId, default_quota: Quota) -> QueryResult<u64> {
-    let used = usage(conn, account)?;
-    Ok(byte_limit(conn, account, default_quota)?.saturating_sub(used.bytes).saturating_sub(used.reserved))
+    let (used, reserved) = room_taken(conn, account)?;
+    Ok(byte_limit(conn, account, default_quota)?.saturating_sub(used).saturating_sub(reserved))
 }
 
 /// Reserves at most `wanted` bytes more; returns how many it got. Keeps the lease. None: it is not ours any more.
@@ -193,7 +285,7 @@ fn receiving(id: UploadId) -> Receiving {
     uploads::table.find(id).filter(uploads::state.eq(State::Receiving.name()))
 }
 
-/// The store has confirmed it: `bytes` in place of an object of `old` bytes, if there was one. False when its lease
+/// The store has confirmed it, as [`write_down`] does for what is not large: `bytes` in place of an object of `old` bytes, if there was one. False when its lease
 /// had run out and somebody has swept it.
 ///
 /// # Errors

@@ -9,11 +9,9 @@ use futures::channel::mpsc;
 use futures::{StreamExt, stream};
 use md5::{Digest, Md5};
 
-use super::{
-    Existing, Failure, NAMES, Order, Piece, Place, SILENCE, Stored, Written, abandon, beside, claim, find, settle,
-};
+use super::{Existing, Failure, NAMES, Order, Piece, Place, SILENCE, Stored, Written, abandon, beside, find, settle};
 use crate::app::App;
-use crate::buckets::model::uploading::Refusal;
+use crate::buckets::model::uploading::{Confirmed, Refusal};
 use crate::cloud::CloudError;
 use crate::cloud::objects::{ObjectKey, PutOrder};
 
@@ -32,16 +30,16 @@ pub(super) async fn carry(app: &Arc<App>, order: &Order, incoming: mpsc::Receive
     if app.config.buckets.max_file().is_some_and(|most| whole.bytes > most) {
         return Err(Failure::TooLarge);
     }
+    let _open = app.desk.open();
     let mut key = order.key.clone();
     for number in 2..NAMES {
-        match claim(app, order, &key, false, whole.bytes).await? {
+        match app.desk.begin(order.bucket.account_id, order.row(&key, false, whole.bytes)).await? {
             Ok((id, granted)) => {
                 fail_point!("upload_begun");
                 let mut place = Place { id, key, old: None, granted, in_segments: false };
                 match write(app, order, &mut place, &whole).await {
                     Ok(true) => {
-                        let written = Written { bytes: whole.bytes, md5: whole.md5, large: false };
-                        return settle(app, order, place, written).await;
+                        return confirm(app, order, place, whole).await;
                     }
                     Ok(false) => abandon(app, order, &place).await,
                     Err(failure) => {
@@ -72,6 +70,23 @@ async fn read(mut incoming: mpsc::Receiver<Piece>) -> Result<Whole, Failure> {
             Ok(None) | Err(_) => return Err(Failure::Left),
         }
     }
+}
+
+/// Its row goes, and the bucket is counted.
+async fn confirm(app: &Arc<App>, order: &Order, place: Place, whole: Whole) -> Result<Stored, Failure> {
+    let Whole { bytes, md5, .. } = whole;
+    if place.old.as_ref().is_some_and(|old| old.large) {
+        // The segments of what was there are to be swept.
+        return settle(app, order, place, Written { bytes, md5, large: false }).await;
+    }
+    let (id, bucket) = (place.id, &order.bucket);
+    let old = place.old.map(|old| old.bytes);
+    let ours = app.desk.confirm(bucket.account_id, Confirmed { id, bucket: bucket.id, bytes, old }).await?;
+    fail_point!("upload_settled");
+    if !ours {
+        tracing::warn!(upload.id = %id, "an upload got there after it had been given up");
+    }
+    Ok(Stored { key: place.key, bytes, md5 })
 }
 
 /// Writes it under the name of its place, and says in the place what it has replaced. False: the name is taken.
