@@ -52,6 +52,7 @@ const LOGIN: &str = "bench-student";
 const UP: &str = "1 GiB up";
 const DOWN: &str = "1 GiB down";
 const MANY_SMALL: &str = "1,000 small files of 10 KiB up";
+const PAGE: &str = "a page";
 
 /// One side: what comes before a name, and the header that opens it.
 struct Side {
@@ -120,6 +121,7 @@ async fn main() -> anyhow::Result<()> {
     if !folder::measures() {
         return Ok(());
     }
+    ensure!([UP, DOWN, MANY_SMALL, PAGE].into_iter().any(is_wanted), "no part has such a word");
     if std::env::var_os("OS_CLOUD").is_none() && std::env::var_os("OS_AUTH_URL").is_none() {
         println!("skipped: no Swift is named (OS_CLOUD, OS_CLIENT_CONFIG_FILE)");
         return Ok(());
@@ -216,7 +218,7 @@ async fn measure(
     }
     let (now, peak) = resident::resident(std::process::id())?;
     println!("memory of the process after that: {now:.0} MB, at most {peak:.0} MB");
-    if is_wanted("a page") {
+    if is_wanted(PAGE) {
         pages(&direct.url, name, &mut browser).await?;
     }
     Ok(kept)

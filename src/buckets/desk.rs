@@ -123,11 +123,13 @@ fn clerk(incoming: &Receiver<Job>, db: &Db, quota: Quota, open: &AtomicUsize) {
     }
 }
 
-/// All of one account, together: what the database refuses, it refuses to all.
+/// All of one account, together: what the database refuses, it refuses to all. What nobody waits for any more, because
+/// the database was away for long, does not begin; a file that is stored is written down all the same.
 fn serve(db: &Db, account: AccountId, jobs: Vec<Job>, quota: Quota) {
     let (mut begins, mut confirms) = (Vec::new(), Vec::new());
     for job in jobs {
         match job.what {
+            What::Begin(_, tell) if tell.is_canceled() => {}
             What::Begin(new, tell) => begins.push((new, tell)),
             What::Confirm(confirmed, tell) => confirms.push((confirmed, tell)),
         }
@@ -144,5 +146,33 @@ fn serve(db: &Db, account: AccountId, jobs: Vec<Job>, quota: Quota) {
             tell_begun.into_iter().for_each(|tell| drop(tell.send(Err(error.clone()))));
             tell_confirmed.into_iter().for_each(|tell| drop(tell.send(Err(error.clone()))));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::objects::ObjectKey;
+    use crate::ids::{BucketId, UploadId};
+
+    fn new(name: &str) -> NewUpload {
+        let key = ObjectKey::parse(name).unwrap();
+        NewUpload { bucket: BucketId::new(), key, in_segments: false, wanted: 1, attempt: String::new() }
+    }
+
+    #[tokio::test]
+    async fn without_a_database_everybody_is_told_and_who_comes_later_too() {
+        let away = Db::new(&"mysql://127.0.0.1:1/nothing".into(), 1, Duration::from_millis(100));
+        let desk = Desk::new(&away, crate::config::Config::defaults().unwrap().quota);
+        let _open = [desk.open(), desk.open(), desk.open()];
+        let (mine, other) = (AccountId::new(), AccountId::new());
+        let confirmed = Confirmed { id: UploadId::new(), bucket: BucketId::new(), bytes: 1, old: None };
+        let (begun, stored, others) =
+            tokio::join!(desk.begin(mine, new("a")), desk.confirm(mine, confirmed), desk.begin(other, new("b")));
+        assert!(matches!(begun, Err(Error::Unavailable(_))), "{begun:?}");
+        assert!(matches!(stored, Err(Error::Unavailable(_))), "{stored:?}");
+        assert!(matches!(others, Err(Error::Unavailable(_))), "{others:?}");
+        let later = desk.begin(mine, new("c")).await;
+        assert!(matches!(later, Err(Error::Unavailable(_))), "{later:?}");
     }
 }

@@ -21,7 +21,7 @@ use futures::channel::{mpsc, oneshot};
 use futures::{FutureExt, SinkExt, StreamExt};
 use md5::{Digest, Md5};
 
-use super::model::uploading::{self, NewUpload, Refusal};
+use super::model::uploading::{self, Begun, NewUpload, Refusal};
 use super::model::{Bucket, changed};
 use crate::app::App;
 use crate::cloud::CloudError;
@@ -262,13 +262,7 @@ async fn reserve(app: &Arc<App>, order: &Order, in_segments: bool) -> Result<Pla
     Err(Failure::Busy)
 }
 
-async fn claim(
-    app: &App,
-    order: &Order,
-    key: &ObjectKey,
-    in_segments: bool,
-    wanted: u64,
-) -> Result<Result<(UploadId, u64), Refusal>, Error> {
+async fn claim(app: &App, order: &Order, key: &ObjectKey, in_segments: bool, wanted: u64) -> Result<Begun, Error> {
     let (account, new, quota) = (order.bucket.account_id, order.row(key, in_segments, wanted), app.config.quota);
     app.db.run(move |conn| Ok(uploading::begin(conn, account, &new, quota))).await
 }

@@ -212,13 +212,7 @@ fn supersede(conn: &mut MysqlConnection, new: &NewUpload) -> QueryResult<()> {
         .filter(uploads::bucket_id.eq(new.bucket))
         .filter(uploads::attempt.eq(attempt))
         .filter(uploads::state.eq(State::Receiving.name()));
-    diesel::update(before)
-        .set((
-            uploads::state.eq(State::Discarded.name()),
-            uploads::receiving.eq(None::<u8>),
-            uploads::reserved.eq(0_u64),
-        ))
-        .execute(conn)?;
+    diesel::update(before).set(over(State::Discarded)).execute(conn)?;
     Ok(())
 }
 
@@ -285,8 +279,8 @@ fn receiving(id: UploadId) -> Receiving {
     uploads::table.find(id).filter(uploads::state.eq(State::Receiving.name()))
 }
 
-/// The store has confirmed it, as [`write_down`] does for what is not large: `bytes` in place of an object of `old` bytes, if there was one. False when its lease
-/// had run out and somebody has swept it.
+/// The store has confirmed it, which may be a large one: `bytes` in place of an object of `old` bytes, if there was one.
+/// False when its lease had run out and somebody has swept it.
 ///
 /// # Errors
 /// The database's.
@@ -305,13 +299,7 @@ pub fn settle(
         let row: Option<Upload> = receiving(id).select(Upload::as_select()).for_update().first(conn).optional()?;
         let Some(row) = row else { return Ok(false) };
         if large {
-            diesel::update(uploads::table.find(id))
-                .set((
-                    uploads::state.eq(State::Large.name()),
-                    uploads::receiving.eq(None::<u8>),
-                    uploads::reserved.eq(0_u64),
-                ))
-                .execute(conn)?;
+            diesel::update(uploads::table.find(id)).set(over(State::Large)).execute(conn)?;
         } else {
             diesel::delete(uploads::table.find(id)).execute(conn)?;
         }
@@ -321,6 +309,17 @@ pub fn settle(
     })
 }
 
+type Over = (
+    diesel::dsl::Eq<uploads::state, &'static str>,
+    diesel::dsl::Eq<uploads::receiving, Option<u8>>,
+    diesel::dsl::Eq<uploads::reserved, u64>,
+);
+
+/// What a row becomes when nothing more is received for it.
+fn over(state: State) -> Over {
+    (uploads::state.eq(state.name()), uploads::receiving.eq(None), uploads::reserved.eq(0))
+}
+
 /// It came to nothing. What it may have written as segments is swept.
 ///
 /// # Errors
@@ -328,13 +327,7 @@ pub fn settle(
 pub fn abandon(conn: &mut MysqlConnection, id: UploadId, in_segments: bool) -> QueryResult<()> {
     in_turn(conn, id, |conn| {
         if in_segments {
-            diesel::update(uploads::table.find(id))
-                .set((
-                    uploads::state.eq(State::Discarded.name()),
-                    uploads::receiving.eq(None::<u8>),
-                    uploads::reserved.eq(0_u64),
-                ))
-                .execute(conn)?;
+            diesel::update(uploads::table.find(id)).set(over(State::Discarded)).execute(conn)?;
         } else {
             diesel::delete(uploads::table.find(id)).execute(conn)?;
         }
@@ -427,13 +420,7 @@ pub fn due(conn: &mut MysqlConnection, now: NaiveDateTime) -> QueryResult<Vec<(U
 /// The database's.
 pub fn is_large(conn: &mut MysqlConnection, id: UploadId) -> QueryResult<()> {
     in_turn(conn, id, |conn| {
-        diesel::update(uploads::table.find(id))
-            .set((
-                uploads::state.eq(State::Large.name()),
-                uploads::receiving.eq(None::<u8>),
-                uploads::reserved.eq(0_u64),
-            ))
-            .execute(conn)?;
+        diesel::update(uploads::table.find(id)).set(over(State::Large)).execute(conn)?;
         Ok(())
     })
 }
