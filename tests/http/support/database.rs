@@ -122,9 +122,10 @@ impl Database {
         fast_cloud::db::connect(&self.url).unwrap()
     }
 
-    /// Statements behind the portal's back.
+    /// Statements behind the portal's back; done again when they lose against one of its own transactions.
     pub fn sql(&self, statement: &str) {
-        self.connect().batch_execute(statement).unwrap_or_else(|error| panic!("{statement}: {error}"));
+        fast_cloud::db::transaction(&mut self.connect(), |conn| conn.batch_execute(statement))
+            .unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
 
     /// `SELECT COUNT(*) FROM {of}`
